@@ -20,6 +20,7 @@ pub mod routeros;
 mod served;
 pub mod sessions;
 pub mod site;
+pub mod sizes;
 pub mod snmp;
 pub mod status;
 pub mod store;

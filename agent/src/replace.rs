@@ -26,6 +26,8 @@ pub struct Deeds {
     pub done: Vec<String>,
     /// In sentences; empty when the box can be started.
     pub left: Vec<String>,
+    /// What starts it.
+    pub next: Option<&'static str>,
 }
 
 /// Whether `asked` (a site's id or its name) is the site that the token was for.
@@ -122,6 +124,7 @@ impl Deeds {
         let folder = system.join("easyisp-agent.service.d");
         let file = folder.join("service-address.conf");
         let unit = format!("[Service]\nExecStartPre=+/usr/sbin/{text}\n");
+        self.next = Some("systemctl daemon-reload && systemctl enable --now easyisp-agent");
         let kept = std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(&file, &unit));
         match kept {
             Ok(()) => {
@@ -129,9 +132,6 @@ impl Deeds {
                     "Wrote {}: the address comes with the service.",
                     file.display()
                 ));
-                self.left.push(
-                    "systemctl daemon-reload && systemctl enable --now easyisp-agent".to_owned(),
-                );
             }
             Err(cause) => {
                 self.left.push(format!(
@@ -139,9 +139,6 @@ impl Deeds {
                     file.display(),
                     unit.trim_end().replace('\n', "\n      ")
                 ));
-                self.left.push(
-                    "systemctl daemon-reload && systemctl enable --now easyisp-agent".to_owned(),
-                );
             }
         }
     }
@@ -168,7 +165,10 @@ impl std::fmt::Display for Deeds {
         for line in &self.left {
             writeln!(f, "TO DO {line}")?;
         }
-        Ok(())
+        match self.next {
+            Some(next) => writeln!(f, "next  {next}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -197,6 +197,12 @@ mod tests {
             .path()
             .join("easyisp-agent.service.d/service-address.conf");
         let unit = std::fs::read_to_string(unit).unwrap();
+        assert!(
+            said.ends_with(
+                "\nnext  systemctl daemon-reload && systemctl enable --now easyisp-agent\n"
+            ),
+            "{said}"
+        );
         deeds.note_authority(system.path());
         assert!(
             deeds

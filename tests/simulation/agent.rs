@@ -20,6 +20,7 @@ use easyisp_agent::neighbours::Neighbours;
 use easyisp_agent::reconcile::{self, Reconciler};
 use easyisp_agent::routeros::{Pins, RouterApis};
 use easyisp_agent::site::{Ranges, Touched};
+use easyisp_agent::sizes::Size;
 use easyisp_agent::snmp::{self, Poller};
 use easyisp_agent::store::{Committed, Job};
 use easyisp_agent::sync::{ApplyError, Identity, Local};
@@ -217,6 +218,13 @@ impl Agent {
     /// While it is off.
     pub fn core(&self) -> &Core {
         &self.on.as_ref().expect("the box is on").core
+    }
+
+    /// How large everything in it is while it is on.
+    pub fn sizes(&self) -> Vec<Size> {
+        let mut sizes = self.core().sizes();
+        sizes.push(self.local().questions.enforcer.size());
+        sizes
     }
 
     fn local(&self) -> &Arc<LocalSite> {

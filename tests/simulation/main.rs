@@ -5,19 +5,22 @@
 //!
 //! Cloud, database, agent core, enforcer and link session are the real ones. The agent's RADIUS sockets, its
 //! dialling and its housekeeping are left out: one task moves the clocks, carries every datagram and opens every
-//! pipe, so that a seed of the turmoil gives the same trace twice. After it everything is healed and must agree
+//! pipe, so that a seed of the turmoil gives the same trace twice, and whatever happens to another provider on the same cloud
+//! ([`neighbour`]). After it everything is healed and must agree
 //! (`faults.md` §2, §3).
 //!
 //! `EASYISP_TEST_SEEDS=N` runs N seeds, from seed 0 or `EASYISP_TEST_SEEDS_FROM` on; `EASYISP_TEST_SEED=S`
 //! the one that failed.
 
 mod agent;
+mod bounds;
 mod clock;
 mod disk;
 mod enforcement;
 mod healing;
 mod line;
 mod money;
+mod neighbour;
 mod oracle;
 mod orders;
 mod passing;
@@ -31,10 +34,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use easyisp_tests::kept::KeptDatabase;
 
 use money::Money;
+use neighbour::{Beside, WORLDS};
 use stage::Stage;
 use turmoil::Turmoil;
 
@@ -121,19 +125,46 @@ fn one_seed_gives_one_trace() -> Result<()> {
         live::<Turmoil>(&mut stage, seed)?,
     );
     end(stage)?;
+    same(&once, &twice).with_context(|| format!("seed {seed}, twice"))
+}
+
+/// V10: what a provider's users, agents and routers see, and what the cloud has of him, does not depend on who else is
+/// on it, and what happens to him.
+#[test]
+fn one_seed_is_the_same_beside_any_neighbour() -> Result<()> {
+    let seeds = match (given("EASYISP_TEST_SEED"), is_asked()) {
+        (Some(seed), _) => vec![seed],
+        (None, true) => vec![rand::random_range(0..1_000_000)],
+        (None, false) => vec![1, 2],
+    };
+    let mut stage = None;
+    for seed in seeds {
+        let alone = live::<Beside>(&mut stage, seed * WORLDS)?;
+        for world in 1..WORLDS {
+            let beside = live::<Beside>(&mut stage, seed * WORLDS + world)?;
+            same(&alone, &beside).with_context(|| {
+                format!("V10: seed {seed}, alone and beside a neighbour in his world {world}")
+            })?;
+        }
+    }
+    end(stage)
+}
+
+/// Two traces that must be one.
+fn same(once: &[String], twice: &[String]) -> Result<()> {
     let apart = once
         .iter()
-        .zip(&twice)
+        .zip(twice)
         .position(|(once, twice)| once != twice);
     if let Some(at) = apart {
         let before = once[at.saturating_sub(20)..at].join("\n");
         bail!(
-            "seed {seed}: two runs part after\n{before}\nat\n{}\nand\n{}",
+            "two runs part after\n{before}\nat\n{}\nand\n{}",
             once[at],
             twice[at]
         );
     }
-    assert_eq!(once.len(), twice.len(), "seed {seed}");
+    ensure!(once.len() == twice.len(), "one run is longer");
     Ok(())
 }
 

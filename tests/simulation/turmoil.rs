@@ -18,6 +18,7 @@ use tempfile::TempDir;
 
 use crate::Life;
 use crate::agent::Agent;
+use crate::bounds::Strangers;
 use crate::clock::Doubt;
 use crate::disk::Disk;
 use crate::enforcement::Enforcement;
@@ -42,6 +43,7 @@ pub struct Turmoil {
     pub(super) enforcement: Enforcement,
     pub(super) slips: Slips,
     pub(super) random: SmallRng,
+    pub(super) strangers: Strangers,
     /// Whether the box has power.
     pub(super) powered: bool,
     /// The version that the box holds, or held when it lost its power.
@@ -143,6 +145,7 @@ impl Life for Turmoil {
             enforcement: Enforcement::default(),
             slips,
             random,
+            strangers: Strangers::of(seed, Self::STEPS),
             powered: true,
             cursor: 0,
             furthest: 0,
@@ -172,23 +175,9 @@ impl Life for Turmoil {
 
     async fn run(&mut self, steps: usize) -> Result<()> {
         for step in 0..steps {
-            let what = self.whole_step().await;
-            let ordered = std::mem::take(&mut self.ordered);
-            let ordered = ordered.into_iter().map(|order| format!("      {order}"));
-            match what {
-                Ok(what) => {
-                    self.trace.push(format!("{step:>3} {what}"));
-                    self.trace.extend(ordered);
-                }
-                Err(cause) => {
-                    self.trace.extend(ordered);
-                    return Err(cause).with_context(|| format!("step {step}"));
-                }
-            }
+            self.one_step(step).await?;
         }
-        let healed = self.heal().await;
-        self.trace.append(&mut self.ordered);
-        healed
+        self.end_well().await
     }
 
     fn take_trace(&mut self) -> Vec<String> {
@@ -202,10 +191,41 @@ impl Life for Turmoil {
 }
 
 impl Turmoil {
-    /// A step, and what the box does about it at once.
-    async fn whole_step(&mut self) -> Result<String> {
+    /// A step, written into the trace.
+    pub(super) async fn one_step(&mut self, step: usize) -> Result<()> {
+        let what = self.whole_step(step).await;
+        let ordered = std::mem::take(&mut self.ordered);
+        let ordered = ordered.into_iter().map(|order| format!("      {order}"));
+        match what {
+            Ok(what) => {
+                self.trace.push(format!("{step:>3} {what}"));
+                self.trace.extend(ordered);
+                Ok(())
+            }
+            Err(cause) => {
+                self.trace.extend(ordered);
+                Err(cause).with_context(|| format!("step {step}"))
+            }
+        }
+    }
+
+    /// The healing and the judgement.
+    pub(super) async fn end_well(&mut self) -> Result<()> {
+        let healed = self.heal().await;
+        self.trace.append(&mut self.ordered);
+        healed
+    }
+
+    /// Something else that is the same in every run.
+    pub(super) fn note(&mut self, what: String) {
+        self.trace.push(what);
+    }
+
+    /// A step, what the box does about it at once, and how large everything is after it.
+    async fn whole_step(&mut self, step: usize) -> Result<String> {
         let what = self.step().await?;
         self.enforce(TROUBLE).await?;
+        self.nothing_outgrows(step)?;
         Ok(what)
     }
 
@@ -483,7 +503,7 @@ impl Turmoil {
 
 /// In memory, where there is a file system for that: the box syncs what it commits, and here no real power
 /// fails.
-fn folder() -> std::io::Result<TempDir> {
+pub(super) fn folder() -> std::io::Result<TempDir> {
     TempDir::new_in("/dev/shm").or_else(|_| TempDir::new())
 }
 

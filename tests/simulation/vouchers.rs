@@ -59,6 +59,11 @@ impl Slips {
         self.slips.iter().map(|slip| slip.name.clone())
     }
 
+    /// What stands on them.
+    pub fn codes(&self) -> Vec<String> {
+        self.slips.iter().map(|slip| slip.code.clone()).collect()
+    }
+
     /// Who may be online by one.
     pub fn entitled(&self) -> impl Iterator<Item = (String, Entitled)> {
         self.slips.iter().filter_map(|slip| {

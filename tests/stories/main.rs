@@ -118,6 +118,7 @@ mod sharing;
 mod snmp;
 mod sorted;
 mod spare;
+mod spare_command;
 mod speeds;
 mod statement;
 mod statement_days;

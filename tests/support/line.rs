@@ -44,7 +44,12 @@ struct State {
 impl Line {
     /// A line to `cloud` without a fault; what it loses later is decided by `seed`.
     pub async fn to(cloud: SocketAddr, seed: u64) -> Result<Line> {
-        let near = UdpSocket::bind(ports::free_here()?).await?;
+        Line::from(Ipv4Addr::LOCALHOST, cloud, seed).await
+    }
+
+    /// The same for an agent that finds the cloud at `host`.
+    pub async fn from(host: Ipv4Addr, cloud: SocketAddr, seed: u64) -> Result<Line> {
+        let near = UdpSocket::bind(ports::free(host)?).await?;
         let address = near.local_addr()?;
         let listener = TcpListener::bind(address).await;
         let listener = listener.context("the same port over TCP")?;

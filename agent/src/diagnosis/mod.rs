@@ -17,6 +17,7 @@ pub use counters::Counters;
 pub use facts::{Knowledge, facts, is_his};
 
 use crate::sessions::Cause;
+use crate::sizes::Size;
 
 /// The last things that happened to each customer.
 #[derive(Default)]
@@ -287,6 +288,21 @@ impl Timeline {
         entries
             .map(|entries| entries.iter().copied().collect())
             .unwrap_or_default()
+    }
+
+    pub(crate) fn sizes(&self) -> [Size; 4] {
+        let (customers, longest) = {
+            let known = lock(&self.known);
+            let longest = known.values().map(VecDeque::len).max();
+            (known.len(), longest.unwrap_or_default())
+        };
+        let (strangers, unproven) = (lock(&self.strangers).len(), lock(&self.unproven).len());
+        [
+            Size::new("customers in the timeline", customers, MOST_CUSTOMERS),
+            Size::new("entries of a customer", longest, MOST_ENTRIES),
+            Size::new("strangers in the timeline", strangers, MOST_STRANGERS),
+            Size::new("customers with unproven requests", unproven, MOST_UNPROVEN),
+        ]
     }
 
     /// Names that tried and are nobody's, the oldest first.

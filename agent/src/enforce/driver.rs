@@ -26,6 +26,7 @@ use crate::radius::driver::Radius;
 use crate::routeros::RouterApis;
 use crate::sessions::{Cause, Grant, Online, Service, Session, SessionKey, Sessions};
 use crate::site::{PasswordChange, Router, Site, SiteClock, Touched};
+use crate::sizes::Size;
 use crate::store::Change;
 
 /// What enforcement works with.
@@ -552,6 +553,15 @@ impl Enforcer {
         *attempts += 1;
         *known = password.max(*known);
         (FIRST_PATIENCE * 2u32.pow((*attempts - 1).min(5))).min(LAST_PATIENCE)
+    }
+
+    /// How many sessions it has asked to end, and how many it may count so.
+    pub fn size(&self) -> Size {
+        Size::new(
+            "attempts to end a session",
+            self.lock().attempts.len(),
+            MOST_ATTEMPTS,
+        )
     }
 
     /// The session is over: what was counted of it is forgotten, but not that it is to end, where only its Stop says that

@@ -30,6 +30,7 @@ use crate::diagnosis::{Counters, Timeline};
 use crate::enforce::Timers;
 use crate::sessions::Sessions;
 use crate::site::{Router, Site, SiteClock, UnknownSources};
+use crate::sizes::Size;
 use crate::store::{Change, Job, Outbox, Record, Urgency, Write};
 
 /// What the RADIUS path works with.
@@ -303,8 +304,7 @@ impl Radius {
     }
 
     pub(super) fn replies(&self, slot: Slot) -> MutexGuard<'_, ReplyCache> {
-        let shard = &self.replies[slot.shard(SHARDS)];
-        shard.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.replies[slot.shard(SHARDS)])
     }
 
     /// Who signs once must sign for ever (A1), so the first signature goes to disk.
@@ -357,6 +357,21 @@ impl Radius {
                 warn!(router.id = %router.id, "Router {} has another RADIUS secret", router.name);
             }
         }
+    }
+
+    pub(crate) fn sizes(&self) -> Vec<Size> {
+        let mut sizes = vec![
+            lock(&self.conversations).size(),
+            self.held.size(),
+            lock(&self.spoken).size(),
+            self.owed.size(),
+            self.others.size(),
+        ];
+        sizes.extend(lock(&self.guesses).sizes());
+        sizes.extend(lock(&self.failures).sizes());
+        sizes.extend(self.tallies.sizes());
+        sizes.extend(self.replies.iter().map(|replies| lock(replies).size()));
+        sizes
     }
 
     fn note_unknown(&self, source: IpAddr) {
@@ -421,6 +436,10 @@ pub(super) fn slot(source: SocketAddr, port: Port, packet: &Packet<'_>) -> Slot 
         port,
         identifier: packet.identifier(),
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 const SHARDS: usize = 16;

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use easyisp_shared::net::Mac;
 
+use crate::sizes::Size;
+
 /// Who shows a password.
 #[derive(Clone, Copy, Debug)]
 pub struct Attempt<'a> {
@@ -98,6 +100,23 @@ impl Failures {
         self.hashes.hash_one(attempt.name)
     }
 
+    pub(super) fn sizes(&self) -> [Size; 4] {
+        [
+            Size::new("stations that failed", self.stations.len(), 2 * HALF),
+            Size::new("names that failed", self.names.len(), 2 * HALF),
+            Size::new(
+                "devices that failed under a name",
+                self.pairs.len(),
+                2 * HALF,
+            ),
+            Size::new(
+                "devices known by their names",
+                self.familiar.len(),
+                2 * HALF,
+            ),
+        ]
+    }
+
     fn pair(&self, attempt: Attempt<'_>) -> u64 {
         self.hashes.hash_one((attempt.name, attempt.device))
     }
@@ -147,6 +166,10 @@ impl<T> Default for Lately<T> {
 }
 
 impl<T: Default> Lately<T> {
+    fn len(&self) -> usize {
+        self.young.len() + self.old.len()
+    }
+
     fn find(&self, key: u64) -> Option<&T> {
         self.young.get(&key).or_else(|| self.old.get(&key))
     }

@@ -19,6 +19,7 @@ use super::hotspot::{NOT_STORED, Shows};
 use super::later::{Later, Learnt};
 use super::login_log::record;
 use crate::site::{Fate, Keeping, Reading, Redemption, SiteClock, Turn, Vote};
+use crate::sizes::Size;
 use crate::store::{Change, Committed, Done, Job, Urgency, Write};
 
 /// Asks the cloud and calls back with what it said.
@@ -36,6 +37,13 @@ pub(super) struct Others {
     ask: OnceLock<Box<AskCloud>>,
     agree: OnceLock<Box<Agree>>,
     asking: Arc<AtomicUsize>,
+}
+
+impl Others {
+    pub(super) fn size(&self) -> Size {
+        let asking = self.asking.load(Ordering::Relaxed);
+        Size::new("questions about codes", asking, MOST_ASKED)
+    }
 }
 
 impl Radius {

@@ -8,6 +8,8 @@ use std::time::Duration;
 use easyisp_shared::id::RouterId;
 use easyisp_shared::net::Mac;
 
+use crate::sizes::Size;
+
 /// Who guessed wrong lately. Bounded: when too many devices are remembered, the oldest minute goes.
 #[derive(Debug, Default)]
 pub struct Guesses {
@@ -31,6 +33,18 @@ impl Guesses {
     pub fn note(&mut self, device: Option<Mac>, router: RouterId, now: Duration) {
         self.devices.note(device, now);
         self.routers.note(router, now);
+    }
+
+    pub(super) fn sizes(&self) -> [Size; 2] {
+        let (devices, routers) = (self.devices.0.len(), self.routers.0.len());
+        [
+            Size::new("devices that guess codes", devices, MOST_REMEMBERED),
+            Size::new(
+                "routers at which codes are guessed",
+                routers,
+                MOST_REMEMBERED,
+            ),
+        ]
     }
 }
 

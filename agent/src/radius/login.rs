@@ -248,6 +248,16 @@ impl Radius {
     /// Lets in as far as the pay page: the garden's rate, address list, pool and profile, for an hour at
     /// a time or until the answer may be another. The reason goes with it, as a sentence and, at a
     /// hotspot, as a word in the address of the page.
+    ///
+    /// Only for who proved who he is: no provider can send an unknown name here. A wrong password would have to be let in
+    /// too, or the answer told which names there are (A9). And a session is known by its name: to its router, whose orders
+    /// and lists have little else, and here to all who look after it. One that somebody began under a customer's name
+    /// would take that customer's place, be counted as his, get his speed once he pays, and be his address in an inquiry;
+    /// Class tells it apart only where a router repeats it. What it would be for it does badly: a dialer that is let in
+    /// tries no more, so a mistyped password reads as a line that is dead; with a cable anybody takes an address of the
+    /// garden's pool for each name that he makes up; and MS-CHAPv2, which dialers take first where they may, cannot be
+    /// answered with yes by whoever does not know the password. Who is no customer yet reads the hotspot's page before
+    /// he logs in, and what is typed wrong the site's strangers show, with when and where.
     fn garden(
         &self,
         known: &Known<VerifiedAccess<'_>>,

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::sessions::{Session, SessionKey};
+use crate::sizes::Size;
 
 /// What the disk did not take.
 #[derive(Default)]
@@ -35,6 +36,10 @@ impl Owed {
             taken.push(session);
         }
         taken
+    }
+
+    pub(super) fn size(&self) -> Size {
+        Size::new("ends that are owed to the disk", self.lock().len(), MOST)
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<SessionKey, Session>> {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::packet::Authenticator;
 use super::reply::Port;
+use crate::sizes::Size;
 
 /// How long a router may repeat itself; RouterOS gives up after four of its time-outs.
 pub const KEPT_FOR: Duration = Duration::from_secs(30);
@@ -141,6 +142,10 @@ impl ReplyCache {
     /// Slots held.
     pub fn len(&self) -> usize {
         self.places.len()
+    }
+
+    pub(super) fn size(&self) -> Size {
+        Size::new("answers of a shard", self.entries.len(), self.capacity)
     }
 
     /// Whether no slot is held.

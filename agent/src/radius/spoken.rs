@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use zeroize::Zeroizing;
 
 use crate::sessions::SessionKey;
+use crate::sizes::Size;
 
 /// The routers' names of open sessions.
 #[derive(Default)]
@@ -18,6 +19,10 @@ impl Spoken {
         if self.0.len() < MOST && !self.0.contains_key(key) {
             self.0.insert(key.clone(), Zeroizing::new(name.into()));
         }
+    }
+
+    pub(super) fn size(&self) -> Size {
+        Size::new("sessions by their routers' names", self.0.len(), MOST)
     }
 
     /// A session is over.

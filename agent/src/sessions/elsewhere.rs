@@ -10,6 +10,7 @@ use easyisp_shared::time::Timestamp;
 use super::SessionKey;
 use super::index::Index;
 use super::slots::UNCONFIRMED_AFTER;
+use crate::sizes::Size;
 
 /// A session that another agent says is going on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +85,10 @@ impl Index {
             person.elsewhere.retain(|key| elsewhere.contains_key(key));
         }
     }
+}
+
+pub(super) fn size(longest: usize) -> Size {
+    Size::new("places elsewhere under a name", longest, MOST_ELSEWHERE)
 }
 
 /// Places remembered for one name: more than any package has devices.

@@ -9,10 +9,12 @@ use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::down::UsedV1;
 use easyisp_shared::wire::up::AccountingStatus;
 
+use super::elsewhere;
 use super::index::{Index, Person, Source};
 use super::rules::{self, Report, Word};
 use super::slots::{self, Grant, LEASE, Lease};
 use super::{Cause, Hearsay, Metered, Service, Session, SessionKey, Usage};
+use crate::sizes::Size;
 
 /// Who is online and who was let in.
 #[derive(Default)]
@@ -249,6 +251,14 @@ impl Sessions {
     /// Another agent of the site says that a session is going on: its device holds a place here too.
     pub fn open_elsewhere(&self, told: Hearsay, now: Timestamp) {
         self.lock().hold(told, now);
+    }
+
+    pub(crate) fn sizes(&self) -> [Size; 2] {
+        let index = self.lock();
+        let most = |of: fn(&Person) -> usize| index.people.values().map(of).max();
+        let leases = most(|person| person.leases.len()).unwrap_or_default();
+        let elsewhere = most(|person| person.elsewhere.len()).unwrap_or_default();
+        [slots::size(leases), elsewhere::size(elsewhere)]
     }
 
     /// The sessions that ended lately, as their routers said.

@@ -8,6 +8,7 @@ use easyisp_shared::time::Timestamp;
 pub use easyisp_shared::diagnosis::UNCONFIRMED_AFTER;
 
 use super::Session;
+use crate::sizes::Size;
 
 /// How long a place is kept for a device that was let in (B9).
 pub const LEASE: Duration = Duration::from_secs(90);
@@ -91,6 +92,10 @@ pub fn reserve(leases: &mut Vec<Lease>, lease: Lease, now: Timestamp) {
         leases.remove(0);
     }
     leases.push(lease);
+}
+
+pub(super) fn size(longest: usize) -> Size {
+    Size::new("leases under a name", longest, MOST_LEASES)
 }
 
 /// Takes the lease that became a session: by the cookie it echoes, else by its device.

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use super::{Place, Router, Site};
+use crate::sizes::Size;
 
 /// The networks inside which this site's routers live.
 #[derive(Clone, Debug)]
@@ -160,6 +161,12 @@ impl Adopted {
         let addresses = self.addresses.read();
         let addresses = addresses.unwrap_or_else(PoisonError::into_inner);
         addresses.get(&source).copied()
+    }
+
+    pub(super) fn size(&self) -> Size {
+        let addresses = self.addresses.read();
+        let held = addresses.unwrap_or_else(PoisonError::into_inner).len();
+        Size::new("routers found elsewhere", held, MOST)
     }
 
     pub(super) fn may_adopt(&self, source: IpAddr) -> bool {

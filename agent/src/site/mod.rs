@@ -51,6 +51,7 @@ pub use time::{Reading, SiteClock, TimeKeeper};
 pub use unlocks::Unlocked;
 pub use vouchers::{Fate, Recalled, Redemption, Resume, Turn, Vote};
 
+use crate::sizes::Size;
 use abreast::Abreast;
 use adopted::Adopted;
 use binds::Binds;
@@ -313,6 +314,14 @@ impl Site {
     pub fn routers(&self) -> Vec<Arc<Router>> {
         let routers = self.routers.read().unwrap_or_else(PoisonError::into_inner);
         routers.clone()
+    }
+
+    pub(crate) fn sizes(&self) -> Vec<Size> {
+        let routers = self.routers();
+        let routers = routers.iter().map(|router| router.size());
+        let mut sizes: Vec<Size> = routers.collect();
+        sizes.extend([self.adopted.size(), self.vouchers.size()]);
+        sizes
     }
 }
 

@@ -21,6 +21,7 @@ use super::learnt::{Learnt, Orders, Place};
 use crate::radius::builder::Signature;
 use crate::radius::{Secret, SigningPolicy};
 use crate::routeros::Access;
+use crate::sizes::Size;
 
 /// A router. Replaced as a whole when the cloud says something new of it; what was learned stays.
 pub struct Router {
@@ -123,6 +124,10 @@ impl Router {
                     || self.learnt.build_signs() && sender == self.place(),
             },
         }
+    }
+
+    pub(super) fn size(&self) -> Size {
+        self.learnt.signers.size()
     }
 
     /// The same router under a new row: what was learnt of it stays. Where it was found speaks for it only

@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::sizes::Size;
+
 /// How often each unknown source spoke.
 #[derive(Default)]
 pub struct UnknownSources {
@@ -58,6 +60,13 @@ impl UnknownSources {
         loudest.sort_unstable_by_key(|(ip, count)| (std::cmp::Reverse(*count), *ip));
         loudest.truncate(most);
         loudest
+    }
+}
+
+impl UnknownSources {
+    pub(crate) fn size(&self) -> Size {
+        let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        Size::new("unknown sources", sources.len(), MOST)
     }
 }
 

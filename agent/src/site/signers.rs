@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
 
+use crate::sizes::Size;
+
 /// The sending addresses that once showed a valid Message-Authenticator, and so must for ever (A1).
 ///
 /// A router entry may stand for a whole network: what one device of it signs says nothing of the next,
@@ -37,6 +39,10 @@ impl Signers {
     /// Whether nobody was seen to sign.
     pub fn is_empty(&self) -> bool {
         self.read().is_empty()
+    }
+
+    pub(super) fn size(&self) -> Size {
+        Size::new("senders that sign at a router", self.read().len(), MOST)
     }
 
     /// Everybody known.

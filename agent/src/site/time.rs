@@ -1,4 +1,18 @@
 //! What time it is for decisions: never before the floor, never moved by a clock nobody vouches for.
+//!
+//! The cloud alone vouches, by its authenticated link: a kernel that calls its clock synchronised repeats what a server of
+//! time said in the clear, and a router's own clock has it from there too. To follow that would let whoever answers in
+//! such a server's place (on the cable, or for its name) expire everybody at a site whose cloud is away, and a jump that
+//! the cloud has not agreed to expires nobody (F2). What it would win is little: a box without a battery that boots while
+//! the cloud is away goes on from what it wrote down last, so that nobody is over too soon, and somebody who is over may
+//! stay for as long as the box was without power. The cloud's first word ends that, and dates the codes anew that were
+//! used meanwhile.
+//!
+//! Nor is there a last day for all of them (V9). While time is untrusted a login is for a day at most, so that the router
+//! has an end of its own whatever becomes of the box; who dials again then is judged by the counting once more. For how
+//! long the box was off it does not know: who is over by that and who paid for a month look alike to it, and nobody with
+//! time left is refused because of a clock. So who stays too long does so by the time without power since the cloud last
+//! spoke, and not by more.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

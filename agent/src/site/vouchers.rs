@@ -12,6 +12,7 @@ use easyisp_shared::wire::down::VoucherV1;
 
 use super::Subscriber;
 use super::directory::Table;
+use crate::sizes::Size;
 
 /// A first use, on stable storage.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -318,6 +319,20 @@ impl Vouchers {
                 Ok(())
             }
         }
+    }
+
+    pub(super) fn size(&self) -> Size {
+        let turns = self.turns();
+        let waiting = turns.values().map(|state| match state {
+            State::Storing(waiting) => waiting.len(),
+            State::Released => 0,
+        });
+        let longest = waiting.max().unwrap_or_default();
+        Size::new(
+            "devices that wait for a voucher's first use",
+            longest,
+            MOST_WAITING,
+        )
     }
 
     fn turns(&self) -> MutexGuard<'_, HashMap<VoucherId, State>> {

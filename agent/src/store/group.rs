@@ -12,6 +12,7 @@ use easyisp_shared::time::Timestamp;
 use super::Record;
 use crate::sessions::{LineCounter, Session, SessionKey, Usage};
 use crate::site::{Bind, Redemption, Unlocked, Vote};
+use crate::sizes::Size;
 
 /// What became of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -234,6 +235,10 @@ impl Queue {
 
     pub(super) fn len(&self) -> usize {
         self.lock().jobs.len()
+    }
+
+    pub(super) fn size(&self) -> Size {
+        Size::new("jobs for the accounting thread", self.len(), CAPACITY)
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {

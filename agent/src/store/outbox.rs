@@ -20,6 +20,7 @@ use super::error::tells_damage;
 use super::group::{Change, Committed, Done, Gather, Job, Queue, Refused, Urgency, Write};
 use super::space::Reserve;
 use super::{StoreError, lines, open, records, redemptions, sessions};
+use crate::sizes::Size;
 
 /// The random name of an outbox file: a sequence means nothing without it.
 pub type OutboxId = [u8; 16];
@@ -145,6 +146,10 @@ impl Outbox {
             }
             refused
         })
+    }
+
+    pub(crate) fn size(&self) -> Size {
+        self.queue.size()
     }
 
     /// Lets each batch fill for as long as routers bear, at most 250 ms: a card lasts longer.

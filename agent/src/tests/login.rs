@@ -57,6 +57,44 @@ async fn an_unknown_name_and_a_wrong_password_read_the_same() {
     running.stop().await;
 }
 
+/// The walled garden is for who proved who he is. Beside it, too, an unknown name and a wrong password are refused, and
+/// alike.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_proved_nothing_is_not_let_into_the_garden() {
+    let mut words = site();
+    words.refusal = easyisp_shared::entitlement::Refusal::WalledGarden;
+    let running = Running::start(words).await;
+    let answer = |name: &[u8], password: &[u8]| {
+        let chap = Method::Chap {
+            password,
+            identifier: 7,
+            challenge: [9; 16],
+        };
+        let methods = [Method::Pap { password }, chap];
+        methods.map(|method| {
+            let reply = running.log_in(name, method, 1).unwrap();
+            let packet = Packet::parse(&reply).unwrap();
+            let message = packet.first(attribute::REPLY_MESSAGE).map(<[u8]>::to_vec);
+            (packet.code(), message)
+        })
+    };
+    let [pap, chap] = answer(b"demo021", b"demo021").map(|(code, _)| code);
+    assert_eq!(
+        (pap, chap),
+        (Some(Code::AccessAccept), Some(Code::AccessAccept))
+    );
+    let unknown = answer(b"nobody", b"x");
+    assert!(
+        unknown
+            .iter()
+            .all(|(code, _)| *code == Some(Code::AccessReject))
+    );
+    for name in [&b"demo001"[..], b"demo021"] {
+        assert_eq!(answer(name, b"x"), unknown);
+    }
+    running.stop().await;
+}
+
 /// A5 V14: another secret is silence, a count on the router, and nobody's failed login: not a customer's, not a guest's
 /// with a good code, and not that of somebody who wants into the router itself.
 #[tokio::test(flavor = "multi_thread")]
@@ -117,6 +155,18 @@ async fn a_month_is_told_as_a_month_and_as_a_day_where_time_is_not_trusted() {
         "{told:?}"
     );
     assert!(told.iter().any(|secs| *secs != told[0]), "{told:?}");
+
+    // Who dials again days later is judged by the counting: he has what he paid for, and who is over by it is over.
+    running
+        .clock
+        .advance(Duration::from_secs(3 * u64::from(DAY)));
+    let reply = running.log_in(b"demo001", DEMO001, 10).unwrap();
+    let again = number(&Packet::parse(&reply).unwrap(), attribute::SESSION_TIMEOUT);
+    assert!((least..=DAY).contains(&again), "{again}");
+    let password = b"single";
+    let reply = running.log_in(password, Method::Pap { password }, 11);
+    let over = Packet::parse(&reply.unwrap()).unwrap().code();
+    assert_eq!(over, Some(Code::AccessReject));
     running.stop().await;
 }
 

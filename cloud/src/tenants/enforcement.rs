@@ -23,7 +23,8 @@ pub struct Enforcement {
     /// Whether there is a walled garden at all; else everybody is rejected.
     pub walled_garden: bool,
     /// The reasons that lead to it: `EXPIRED`, `NO_PACKAGE`, `QUOTA`, `TIME`, `SUSPENDED`, `DISABLED`,
-    /// `WRONG_MAC`, `WRONG_ROUTER`, `TOO_MANY_DEVICES`.
+    /// `WRONG_MAC`, `WRONG_ROUTER`, `TOO_MANY_DEVICES`. An unknown name and a wrong password are none: who proved nothing
+    /// is rejected.
     pub garden_reasons: Vec<String>,
     /// The routers' firewall address list that is the garden.
     pub address_list: String,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use easyisp_shared::id::RouterId;
 
 use super::Conversation;
+use crate::sizes::Size;
 
 /// What the router returns with the next packet of a conversation. Random, so that nobody guesses it.
 pub type State = [u8; 16];
@@ -119,6 +120,10 @@ impl Conversations {
     /// How many are held.
     pub fn len(&self) -> usize {
         self.held.len()
+    }
+
+    pub(in crate::radius) fn size(&self) -> Size {
+        Size::new("EAP conversations", self.len(), self.most)
     }
 
     /// Whether none is held.

@@ -12,6 +12,7 @@ use crate::radius::driver::Radius;
 use crate::radius::later::Send;
 use crate::radius::packet::Authenticator;
 use crate::radius::reply_cache::Slot;
+use crate::sizes::Size;
 
 /// An answer that waits.
 pub(in crate::radius) struct Answer {
@@ -39,6 +40,10 @@ impl Held {
         self.queue().put(Instant::now() + wait, answer)?;
         self.sooner.notify_one();
         Ok(())
+    }
+
+    pub(in crate::radius) fn size(&self) -> Size {
+        self.queue().size()
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue<Answer>> {

@@ -8,6 +8,8 @@ use std::time::Instant;
 
 pub(super) use driver::{Answer, Held};
 
+use crate::sizes::Size;
+
 /// What waits, by when it is due.
 struct Queue<T> {
     waiting: BTreeMap<(Instant, u64), T>,
@@ -41,6 +43,10 @@ impl<T> Queue<T> {
         let later = self.waiting.split_off(&(now, u64::MAX));
         let due = std::mem::replace(&mut self.waiting, later);
         due.into_values().collect()
+    }
+
+    fn size(&self) -> Size {
+        Size::new("rejects that wait", self.waiting.len(), MOST)
     }
 
     fn into_all(self) -> Vec<T> {

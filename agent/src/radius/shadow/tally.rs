@@ -12,6 +12,7 @@ use easyisp_shared::wire::up::{
 };
 
 use super::compare::Said;
+use crate::sizes::Size;
 
 /// What happened at all routers of a site.
 #[derive(Default)]
@@ -63,6 +64,23 @@ impl Tallies {
             }
         }
         reports
+    }
+
+    pub(in crate::radius) fn sizes(&self) -> [Size; 3] {
+        let tallies = self.lock();
+        let most = |of: fn(&Tally) -> usize| tallies.values().map(of).max().unwrap_or_default();
+        let differences = most(|tally| tally.differences.len());
+        let differing = most(|tally| tally.differing.order.len());
+        let strangers = most(|tally| tally.strangers.len());
+        [
+            Size::new(
+                "differences at a moving router",
+                differences,
+                MOST_DIFFERENCES,
+            ),
+            Size::new("who differs at a moving router", differing, MOST_DIFFERING),
+            Size::new("strangers at a moving router", strangers, MOST_STRANGERS),
+        ]
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<RouterId, Tally>> {
