@@ -84,9 +84,12 @@ end $$;
 -- The same with what was written down by hand, the newest fifty thousand of which are looked through for words.
 create or replace function found_payments(tenant uuid, spoken text, digits text) returns uuid[]
 language plpgsql stable parallel safe as $$
+declare
+    -- asked here, as a plan would ask it once more to know how many they are
+    ids uuid[] := found_electronic(tenant, spoken, digits);
 begin
     return array(
-        select f.id from unnest(found_electronic(tenant, spoken, digits)) as f (id)
+        select f.id from unnest(ids) as f (id)
          union
         select n.id
           from (select p.id, p.description, p.account from payments p
