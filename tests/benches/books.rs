@@ -1,10 +1,11 @@
 //! Money per second: recharges and payments, each with its period and its place in the feed, beside what the same
 //! PostgreSQL does of pgbench's TPC-B in the same run.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -17,10 +18,11 @@ use easyisp_shared::money::Cents;
 use easyisp_shared::time::{Clock, Timestamp};
 use easyisp_tests::database::SOCKET_DIR;
 use easyisp_tests::scenario::{Callback, Payer, Pin};
-use easyisp_tests::world::{Provider, World, eventually};
+use easyisp_tests::world::{Provider, World, eventually, soon};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::json;
 use sqlx::{Connection, Executor, PgConnection};
+use tokio::sync::oneshot;
 
 use crate::child::{EVERY_CORE, Server, on_core};
 use crate::radius::Effort;
@@ -59,8 +61,8 @@ pub fn measure(folder: &Path, effort: Effort) -> Result<Vec<Row>> {
         .split_whitespace()
         .filter_map(|word| word.parse().ok())
         .collect();
-    let [one, many, asked, paid] = figures[..] else {
-        anyhow::bail!("not four figures: {line}");
+    let [one, many, asked, paid, begun, p50, p99] = figures[..] else {
+        anyhow::bail!("not seven figures: {line}");
     };
     let tpcb = median(&mut rates);
     let beside = |what: &str, ours, goal| Row::ratio(what, ours, "TPC-B/s", Some(tpcb), goal);
@@ -69,6 +71,10 @@ pub fn measure(folder: &Path, effort: Effort) -> Result<Vec<Row>> {
         beside("recharges/s, 20 tenants", many, Some(0.5)),
         beside("recharges/s over the API, one tenant", asked, None),
         beside("payments/s, callback to period and feed", paid, None),
+        Row {
+            ours: format!("{begun:.0}, p50 {p50:.0} ms, p99 {p99:.0} ms"),
+            ..beside("payments/s, intent to period and feed", begun, None)
+        },
     ])
 }
 
@@ -148,8 +154,8 @@ impl Yardstick {
     }
 }
 
-/// The part that is the product. Its last line: recharges a second of one tenant, of twenty, over the API, and
-/// payments a second.
+/// The part that is the product. Its last line: recharges a second of one tenant, of twenty, over the API; payments
+/// a second from the PIN, and from the intent, and how many milliseconds of these half and 99 of a hundred took.
 pub fn part() -> Result<()> {
     tokio::runtime::Runtime::new()?.block_on(async {
         let world = World::start_on(Clock::test(easyisp_tests::world::START)).await?;
@@ -171,10 +177,14 @@ pub fn part() -> Result<()> {
         let one = recharges(world.db(), &one, world.clock.now()).await?;
         let many = recharges(world.db(), &many, world.clock.now()).await?;
         let asked = over_the_api(&provider, &people).await?;
-        let paid = payments(&world, &provider, tenant, &people).await?;
+        let (at_once, one_by_one) = people.split_at(PAYMENTS);
+        let paid = payments(&world, &provider, tenant, at_once).await?;
+        let (begun, took) = from_the_intent(&world, &provider, tenant, one_by_one).await?;
+        let at = |share: f64| took[((took.len() as f64 * share) as usize).min(took.len() - 1)];
+        let [p50, p99] = [0.5, 0.99].map(|share| at(share).as_secs_f64() * 1e3);
         let findings = world.book_findings().await?;
         ensure!(findings.is_empty(), "{findings:?}");
-        println!("{one} {many} {asked} {paid}");
+        println!("{one} {many} {asked} {paid} {begun} {p50} {p99}");
         world.stop().await
     })
 }
@@ -311,7 +321,7 @@ async fn payments(
     };
     world.outside.mpesa.script_everybody(held);
     let mut checkouts = Vec::new();
-    for customer in &people[..PAYMENTS] {
+    for customer in people {
         // A provider may send 60 prompts a minute.
         world.clock.advance(Duration::from_millis(1_100));
         checkouts.push(provider.ask_to_pay(&customer.to_string(), 1_000).await?);
@@ -335,6 +345,80 @@ async fn payments(
     })
     .await?;
     Ok(PAYMENTS as f64 / begun.elapsed().as_secs_f64())
+}
+
+/// From the question for a prompt until he has his period and his site its row, as many at once as pgbench has clients:
+/// how many a second, and how long each took, the quickest first. The PIN is typed as soon as the prompt is there.
+async fn from_the_intent(
+    world: &World,
+    provider: &Provider,
+    tenant: TenantId,
+    people: &[CustomerId],
+) -> Result<(f64, Vec<Duration>)> {
+    let prompt = Payer {
+        confirmation: Callback::Never,
+        ..Payer::prompt()
+    };
+    world.outside.mpesa.script_everybody(prompt);
+    let waiting: Mutex<HashMap<CustomerId, oneshot::Sender<()>>> = Mutex::default();
+    let begun = Instant::now();
+    let paying = stream::iter(people)
+        .map(async |customer| {
+            // A provider may send 60 prompts a minute.
+            world.clock.advance(Duration::from_millis(1_100));
+            let (credited, told) = oneshot::channel();
+            let begun = Instant::now();
+            lock(&waiting).insert(*customer, credited);
+            provider.ask_to_pay(&customer.to_string(), 1_000).await?;
+            soon("he is credited", told).await??;
+            anyhow::Ok(begun.elapsed())
+        })
+        .buffer_unordered(CLIENTS)
+        .try_collect::<Vec<Duration>>();
+    let mut took = tokio::select! {
+        took = paying => took?,
+        failed = tell_credited(world, tenant, &waiting) => return Err(failed.err().context("it ends")?),
+    };
+    let rate = took.len() as f64 / begun.elapsed().as_secs_f64();
+    took.sort_unstable();
+    Ok((rate, took))
+}
+
+/// Looks again and again who of those who wait has been credited, and tells him.
+async fn tell_credited(
+    world: &World,
+    tenant: TenantId,
+    waiting: &Mutex<HashMap<CustomerId, oneshot::Sender<()>>>,
+) -> Result<()> {
+    loop {
+        let ids: Vec<CustomerId> = lock(waiting).keys().copied().collect();
+        let mut tx = world.db().begin(tenant).await?;
+        let credited: Vec<CustomerId> = sqlx::query_scalar(
+            "select p.customer_id from payments p
+               join periods b on b.tenant_id = p.tenant_id and b.customer_id = p.customer_id
+                             and b.created_at = p.created_at
+               join feed f on f.tenant_id = p.tenant_id and f.id = p.customer_id
+              where p.tenant_id = $1 and p.customer_id = any($2) and p.method = 'MPESA'",
+        )
+        .bind(tenant)
+        .bind(ids)
+        .fetch_all(&mut *tx)
+        .await?;
+        tx.rollback().await?;
+        for customer in credited {
+            if let Some(waits) = lock(waiting).remove(&customer) {
+                let _gone = waits.send(());
+            }
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+/// Small beside what a payment takes.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().expect("nobody panics under it")
 }
 
 fn median(figures: &mut [f64]) -> f64 {

@@ -109,6 +109,12 @@ impl Server {
         Ok(total)
     }
 
+    /// CPU time that it took so far.
+    pub fn cpu(&self) -> Result<Duration> {
+        let (user, system) = cpu_of(&self.child.id().to_string())?;
+        Ok(user + system)
+    }
+
     /// Ends a part of this program in order.
     pub fn stop(mut self) -> Result<()> {
         if self.input.take().is_some() {
@@ -146,7 +152,11 @@ pub fn serve_until_told(ready: &str) -> Result<()> {
 
 /// CPU time of this process and of its children that ended, user and system, in hundredths of a second.
 pub fn cpu() -> Result<(Duration, Duration)> {
-    let stat = fs::read_to_string("/proc/self/stat")?;
+    cpu_of("self")
+}
+
+fn cpu_of(process: &str) -> Result<(Duration, Duration)> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
     let (_, after_name) = stat.rsplit_once(')').context("a name in brackets")?;
     let fields: Vec<&str> = after_name.split_whitespace().collect();
     // proc_pid_stat(5): 14 utime, 15 stime, 16 cutime, 17 cstime; the name was the second.

@@ -7,6 +7,7 @@ mod books;
 mod child;
 mod freeradius;
 mod hands;
+mod link;
 mod live;
 mod load;
 mod logins;
@@ -37,7 +38,7 @@ use self::radius::Effort;
 #[command(name = "bench")]
 struct Cli {
     /// Measure only these: pap, chap, mschap, accounting, storm, memory, snapshot, payment, logins,
-    /// books, office, years, logs, proof, snmp, hands, live.
+    /// books, office, years, logs, proof, snmp, hands, live, link.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Length of a window in seconds.
@@ -78,6 +79,9 @@ enum PartName {
     Agent,
     Books,
     Hands,
+    Link,
+    LinkCloud,
+    LinkFar,
     Live,
     Logins,
     Logs,
@@ -109,6 +113,9 @@ fn main() -> Result<()> {
             PartName::Agent => ours::part(folder),
             PartName::Books => books::part(),
             PartName::Hands => hands::part(),
+            PartName::Link => link::part(folder),
+            PartName::LinkCloud => link::cloud_part(folder),
+            PartName::LinkFar => link::far_part(),
             PartName::Live => live::part(),
             PartName::Logins => logins::part(),
             PartName::Logs => logs::part(sizes),
@@ -193,6 +200,9 @@ fn bench(cli: &Cli) -> Result<()> {
     }
     if cli.wants("live") {
         rows.extend(live::measure(folder.path())?);
+    }
+    if cli.wants("link") {
+        rows.extend(link::measure(folder.path())?);
     }
     println!("\n{}", table::lay_out(&rows));
     Ok(())

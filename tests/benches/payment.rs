@@ -106,7 +106,7 @@ pub fn part() -> Result<()> {
 }
 
 /// A customer: his name, and his id at the API.
-type Customer = (String, String);
+pub type Customer = (String, String);
 
 /// The first ones have run out, the others are paid.
 async fn sign_up(world: &World, provider: &Provider) -> Result<Vec<Customer>> {
@@ -139,7 +139,7 @@ fn phone(number: u32) -> String {
 }
 
 /// One after the other: from the callback's dispatch until the agent would let him in.
-async fn pay(
+pub async fn pay(
     world: &World,
     provider: &Provider,
     site: &Site,

@@ -12,6 +12,27 @@ use easyisp_shared::time::Timestamp;
 use easyisp_tests::database::fresh_database;
 use sqlx::{Connection, PgConnection};
 
+/// A row of usage is written anew with every report of its hour: its pages are not filled, so that it stays where it is.
+#[tokio::test]
+async fn months_of_usage_leave_room_on_their_pages() -> Result<()> {
+    let database = fresh_database().await?;
+    let mut app = PgConnection::connect_with(&database.app()).await?;
+    sqlx::query("select ensure_partitions($1::timestamptz::date, 3)")
+        .bind(Timestamp::from_secs(1_800_000_000))
+        .execute(&mut app)
+        .await?;
+    let months: Vec<Option<Vec<String>>> = sqlx::query_scalar(
+        "select c.reloptions from pg_inherits i join pg_class c on c.oid = i.inhrelid
+          where i.inhparent = 'usage'::regclass",
+    )
+    .fetch_all(&mut app)
+    .await?;
+    assert!(months.len() >= 3, "{months:?}");
+    let room = Some(vec!["fillfactor=60".to_owned()]);
+    assert!(months.iter().all(|options| *options == room), "{months:?}");
+    Ok(())
+}
+
 /// G3: row security is on and forced wherever a tenant is named, and the server's role cannot pass it.
 #[tokio::test]
 async fn every_tenants_table_is_forced_and_the_server_owns_nothing() -> Result<()> {

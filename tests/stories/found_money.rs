@@ -200,6 +200,33 @@ async fn a_search_among_many_payments_walks_indexes() -> Result<()> {
     .await?;
     let plan = plan.join("\n");
     assert!(!plan.contains("Seq Scan on payments"), "{plan}");
+    drop(tx);
+    // What was typed by hand is looked through for words, and not where only providers' payments are shown.
+    sqlx::query(
+        "update payments set method = 'CASH' where tenant_id = $1 and receipt < 'R000010000'",
+    )
+    .bind(tenant)
+    .execute(&mut admin)
+    .await?;
+    for (function, least, most) in [
+        ("found_payments", 10_000, 30_000),
+        ("found_electronic", 0, 50),
+    ] {
+        let mut tx = books.db.begin(tenant).await?;
+        let ids: Vec<Uuid> = sqlx::query_scalar(match function {
+            "found_payments" => "select unnest(found_payments($1, 'nobody', null))",
+            _ => "select unnest(found_electronic($1, 'nobody', null))",
+        })
+        .bind(tenant)
+        .fetch_all(&mut *tx)
+        .await?;
+        assert_eq!(ids, Vec::<Uuid>::new(), "{function}");
+        let (_, read) = walked(&mut tx, "payments").await?;
+        assert!(
+            (least..=most).contains(&read),
+            "{function}: {read} rows were read"
+        );
+    }
     Ok(())
 }
 

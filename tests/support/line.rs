@@ -1,17 +1,19 @@
-//! A line between an agent and a cloud, or between two agents, that does what lines do: loses, forgets ports,
-//! lets nothing large or no UDP through.
+//! A line between an agent and a cloud, or between two agents, that does what lines do: takes its time, loses,
+//! forgets ports, lets nothing large or no UDP through.
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use easyisp_shared::entropy::Entropy;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::ports;
 
@@ -25,7 +27,7 @@ pub struct Line {
 
 struct State {
     cloud: Mutex<SocketAddr>,
-    near: UdpSocket,
+    near: Arc<UdpSocket>,
     udp_blocked: AtomicBool,
     tcp_blocked: AtomicBool,
     answers_lost: AtomicBool,
@@ -36,9 +38,23 @@ struct State {
     hang_up: Notify,
     largest: AtomicUsize,
     loss_percent: AtomicUsize,
+    /// How long a datagram takes, one way.
+    delay_micros: AtomicU64,
+    /// What is on its way.
+    delayed: mpsc::UnboundedSender<Datagram>,
+    /// What datagrams came to, with the headers of IP and UDP.
+    octets: AtomicU64,
     entropy: Entropy,
     /// The far socket of each caller.
     far: Mutex<HashMap<SocketAddr, Arc<UdpSocket>>>,
+}
+
+/// A datagram that is due at the other end at some time.
+struct Datagram {
+    due: Instant,
+    octets: Vec<u8>,
+    by: Arc<UdpSocket>,
+    to: SocketAddr,
 }
 
 impl Line {
@@ -49,7 +65,8 @@ impl Line {
 
     /// The same for an agent that finds the cloud at `host`.
     pub async fn from(host: Ipv4Addr, cloud: SocketAddr, seed: u64) -> Result<Line> {
-        let near = UdpSocket::bind(ports::free(host)?).await?;
+        let near = Arc::new(UdpSocket::bind(ports::free(host)?).await?);
+        let (delayed, on_the_way) = mpsc::unbounded_channel();
         let address = near.local_addr()?;
         let listener = TcpListener::bind(address).await;
         let listener = listener.context("the same port over TCP")?;
@@ -64,11 +81,15 @@ impl Line {
             hang_up: Notify::new(),
             largest: AtomicUsize::new(usize::MAX),
             loss_percent: AtomicUsize::new(0),
+            delay_micros: AtomicU64::new(0),
+            delayed,
+            octets: AtomicU64::new(0),
             entropy: Entropy::seeded(seed),
             far: Mutex::default(),
         });
         let mut tasks = JoinSet::new();
         tasks.spawn(datagrams(state.clone()));
+        tasks.spawn(arrive(on_the_way));
         tasks.spawn(connections(state.clone(), listener));
         Ok(Line {
             address,
@@ -128,6 +149,17 @@ impl Line {
         self.state.loss_percent.store(percent, Ordering::Relaxed);
     }
 
+    /// Lets every datagram take that long, one way; what is said over TCP is as quick as ever.
+    pub fn delay(&self, one_way: Duration) {
+        let micros = u64::try_from(one_way.as_micros()).unwrap_or(u64::MAX);
+        self.state.delay_micros.store(micros, Ordering::Relaxed);
+    }
+
+    /// What was sent in datagrams, either way, with 28 octets of IP and UDP for each; lost ones were sent too.
+    pub fn octets(&self) -> u64 {
+        self.state.octets.load(Ordering::Relaxed)
+    }
+
     /// Forgets every mapping, as a NAT does that was switched off and on: callers show up from new ports.
     pub fn forget_ports(&self) {
         self.state.far.lock().expect("nobody panics here").clear();
@@ -139,7 +171,24 @@ impl State {
         *self.cloud.lock().expect("nobody panics here")
     }
 
+    /// Sends a datagram on, at once or when its time has come: in the order in which they came.
+    async fn carry(&self, octets: &[u8], by: &Arc<UdpSocket>, to: SocketAddr) {
+        let delay = Duration::from_micros(self.delay_micros.load(Ordering::Relaxed));
+        if delay.is_zero() {
+            let _lost = by.send_to(octets, to).await;
+            return;
+        }
+        let _cut = self.delayed.send(Datagram {
+            due: Instant::now() + delay,
+            octets: octets.to_vec(),
+            by: by.clone(),
+            to,
+        });
+    }
+
     fn loses(&self, octets: usize) -> bool {
+        self.octets
+            .fetch_add(octets as u64 + HEADERS, Ordering::Relaxed);
         let percent = self.loss_percent.load(Ordering::Relaxed) as u64;
         self.udp_blocked.load(Ordering::Relaxed)
             || octets > self.largest.load(Ordering::Relaxed)
@@ -176,7 +225,18 @@ async fn datagrams(state: Arc<State>) {
                 far
             }
         };
-        let _lost = far.send_to(&octets[..length], state.cloud()).await;
+        let cloud = state.cloud();
+        state.carry(&octets[..length], &far, cloud).await;
+    }
+}
+
+/// IP's and UDP's.
+const HEADERS: u64 = 28;
+
+async fn arrive(mut on_the_way: mpsc::UnboundedReceiver<Datagram>) {
+    while let Some(datagram) = on_the_way.recv().await {
+        tokio::time::sleep_until(datagram.due).await;
+        let _lost = datagram.by.send_to(&datagram.octets, datagram.to).await;
     }
 }
 
@@ -184,7 +244,7 @@ async fn back(state: Arc<State>, far: Arc<UdpSocket>, to: SocketAddr) {
     let mut octets = vec![0; 65_536];
     while let Ok(length) = far.recv(&mut octets).await {
         if !state.loses(length) && !state.answers_lost.load(Ordering::Relaxed) {
-            let _lost = state.near.send_to(&octets[..length], to).await;
+            state.carry(&octets[..length], &state.near, to).await;
         }
     }
 }

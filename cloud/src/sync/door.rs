@@ -313,13 +313,15 @@ async fn accept_tcp(
     }
 }
 
-/// The handshake, then what the caller came for.
+/// The handshake, then what the caller came for. What is over before a link is up has a place of its own: a link's task
+/// lives for months, and is as large as the largest of what it waits for in place.
 async fn welcome<E: std::fmt::Display>(
     shared: Arc<Shared>,
     from: SocketAddr,
     handshake: impl Future<Output = Result<Option<(Purpose, Arc<dyn Carrier>)>, E>>,
     turn: Turn,
 ) {
+    let handshake = Box::pin(handshake);
     let (purpose, carrier) = match tokio::time::timeout(HANDSHAKE, handshake).await {
         Ok(Ok(Some(found))) => found,
         Ok(Ok(None)) | Err(_) => return,
@@ -332,7 +334,7 @@ async fn welcome<E: std::fmt::Display>(
         Purpose::Enroll => {
             // Keeps its place among the handshakes: who enrols is not known yet.
             let _turn = turn;
-            if let Err(error) = let_enroll(&shared, carrier.as_ref()).await {
+            if let Err(error) = Box::pin(let_enroll(&shared, carrier.as_ref())).await {
                 debug!(%from, %error, "An enrolment broke off");
             }
             carrier.close();
@@ -348,7 +350,8 @@ async fn link(shared: Arc<Shared>, carrier: Arc<dyn Carrier>) {
     let Some(certificate) = carrier.peer_certificate() else {
         return carrier.close();
     };
-    match identify(&shared.db, &certificate, shared.clock.now()).await {
+    let identified = Box::pin(identify(&shared.db, &certificate, shared.clock.now())).await;
+    match identified {
         Ok(caller) => session::serve(shared, carrier, caller).await,
         Err(cause) => {
             warn!(%cause, "Cannot look up who is calling");

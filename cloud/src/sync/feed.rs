@@ -123,14 +123,14 @@ impl Sender {
         loop {
             // Changes go on meanwhile: an agent that disagrees about one row applies the others.
             if self.window.wants_snapshot() && (lost || self.spacing.may(Instant::now())) {
-                self.snapshot(lost).await?;
+                Box::pin(self.snapshot(lost)).await?;
                 (place, lost) = (Place::after(self.cursor), false);
             }
             // Listening begins before reading, so that news in between is not missed.
             let news = bell.notified();
             tokio::pin!(news);
             news.as_mut().enable();
-            let page = self.changes(place).await?;
+            let page = Box::pin(self.changes(place)).await?;
             // Ahead of the head: not this database's cursor. Behind the horizon: tombstones are missing.
             if self.cursor < page.horizon || self.cursor > page.head {
                 self.window.ask_snapshot();

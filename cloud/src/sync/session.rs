@@ -86,6 +86,7 @@ impl Session {
         self.offered.load(Ordering::Relaxed) != NOT_GREETED
     }
 
+    /// What is over soon has a place of its own: this waits for months, most of the time for nothing.
     async fn pipe(&self, mut pipe: Pipe) -> Result<(), PipeError> {
         let first = tokio::time::timeout(FIRST_WORD, pipe.source.receive()).await;
         match first.map_err(|_| PipeError::Ended)?? {
@@ -95,7 +96,7 @@ impl Session {
                 ended
             }
             Some(Message::Up(batch)) => self.uplink(pipe, batch).await,
-            Some(Message::Ask(question)) => self.question(pipe, &question).await,
+            Some(Message::Ask(question)) => Box::pin(self.question(pipe, &question)).await,
             Some(_) => Err(PipeError::Unexpected),
             None => Ok(()),
         }
@@ -103,7 +104,7 @@ impl Session {
 
     /// The sync pipe: greets, sends the feed, hears acknowledgements.
     async fn sync(&self, mut pipe: Pipe, hello: HelloV1) -> Result<(), PipeError> {
-        let (agent, welcome) = match self.greet(&hello).await {
+        let (agent, welcome) = match Box::pin(self.greet(&hello)).await {
             Ok(greeted) => greeted,
             Err(refused) => {
                 pipe.sink
@@ -282,7 +283,7 @@ impl Session {
                     if generation != self.offered.load(Ordering::Relaxed) {
                         return PipeError::Unexpected;
                     }
-                    match self.count(&presence.agent, generation).await {
+                    match Box::pin(self.count(&presence.agent, generation)).await {
                         Ok(true) => drop(self.counts.send_replace(true)),
                         // Another link of this identity came further.
                         Ok(false) => return PipeError::Unexpected,
@@ -335,7 +336,8 @@ impl Session {
             let alone = self.storing.lock().await;
             let turn = shared.uplinks.acquire().await;
             let now = shared.clock.now();
-            let taken = uplink::take(shared, &agent, generation, &batch, now).await;
+            let taken = uplink::take(shared, &agent, generation, &batch, now);
+            let taken = Box::pin(taken).await;
             drop((turn, alone));
             let ack = match taken {
                 Taken::Told(ack) => ack,

@@ -250,11 +250,12 @@ pub async fn churn(
     let mut tx = db.begin(operator.tenant).await?;
     let zone = store::zone(&mut tx).await?;
     let today = now.in_zone(&zone).date();
-    let first = today
-        .first_of_month()
-        .saturating_sub((i64::from(months) - 1).months());
+    let begins: Vec<_> = (0..i64::from(months))
+        .rev()
+        .map(|back| today.first_of_month().saturating_sub(back.months()))
+        .collect();
     let kind = query.connection_type;
-    let lives = reports::lives(&mut tx, kind, first, &zone, now).await?;
+    let lives = reports::lives(&mut tx, kind, &begins, &zone, now).await?;
     let months = months_of(&lives, today, months);
     let month = |month: &crate::dashboard::rules::Month| ChurnMonth {
         month: month.first.strftime("%Y-%m").to_string(),
@@ -310,12 +311,12 @@ pub async fn arrears(
 ) -> Result<Json<Arrears>, ApiError> {
     let mut tx = db.begin(operator.tenant).await?;
     let now = clock.now();
-    let rows = reports::debtors(&mut tx, page, now).await?;
-    let (total, total_owed) = reports::debt(&mut tx, now).await?;
+    let debts = reports::debts(&mut tx, page, now).await?;
     Ok(Json(Arrears {
-        total,
-        total_owed,
-        customers: rows
+        total: debts.n,
+        total_owed: debts.owed,
+        customers: debts
+            .page
             .into_iter()
             .map(|row| Debtor {
                 id: row.id,

@@ -1,5 +1,5 @@
-//! What reports ask. Each is answered from sums by day, or bounded by a stretch of days that an index serves or by one walk
-//! over a tenant's customers.
+//! What reports ask. Each is answered from sums by day, or bounded by a stretch of days or a few of a tenant's customers
+//! that an index serves.
 
 use easyisp_shared::id::CustomerId;
 use easyisp_shared::money::Cents;
@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{date, name};
 use crate::api::Page;
 use crate::customers::ConnectionType;
-use crate::dashboard::rules::Lives;
+use crate::dashboard::rules::{Lives, midnight};
 use crate::db::Tx;
 
 /// Money under one heading.
@@ -184,17 +184,22 @@ pub async fn endings(
     zone: &TimeZone,
 ) -> sqlx::Result<Vec<Ending>> {
     let rows: Vec<(String, i64, Cents, i64, Cents)> = sqlx::query_as(
-        "select (c.paid_until at time zone $4)::date::text as day, count(*),
-                coalesce(sum(p.price), 0)::bigint,
-                count(*) filter (where c.funded_until > c.paid_until),
-                coalesce(sum(p.price) filter (where c.funded_until > c.paid_until), 0)::bigint
-           from customers c
-           left join packages p on p.tenant_id = $1 and p.id = c.package_id and p.deleted_at is null
-          where c.tenant_id = $1 and c.deleted_at is null and c.standing = 'ACTIVE'
-            and c.parent_id is null and not c.postpaid and c.paid_until >= $2 and c.paid_until < $3
-          group by 1
-          order by 1
-          limit 1000",
+        "select d.day::text, sum(e.n)::bigint, coalesce(sum(e.n * p.price), 0)::bigint, sum(e.funded)::bigint,
+                coalesce(sum(e.funded * p.price), 0)::bigint
+           from (select day::date, day at time zone $4 as begins, (day + interval '1 day') at time zone $4 as ends
+                   from generate_series(date_trunc('day', $2 at time zone $4), $3 at time zone $4,
+                                        interval '1 day') as day
+                  limit 1000) d
+          cross join lateral (
+                select c.package_id, count(*) as n, count(*) filter (where c.funded_until > c.paid_until) as funded
+                  from customers c
+                 where c.tenant_id = $1 and c.deleted_at is null and c.standing = 'ACTIVE'
+                   and c.parent_id is null and not c.postpaid
+                   and c.paid_until >= greatest(d.begins, $2) and c.paid_until < least(d.ends, $3)
+                 group by c.package_id) e
+           left join packages p on p.tenant_id = $1 and p.id = e.package_id and p.deleted_at is null
+          group by d.day
+          order by d.day",
     )
     .bind(tx.tenant())
     .bind(from)
@@ -215,49 +220,62 @@ pub async fn endings(
         .collect()
 }
 
-/// When customers came and when their service ended, by month; who came before `first` came then. Deleting
-/// somebody ends his service too; a pause does not. Who came with a file that was taken back never came.
+/// When customers came and when their service ended, by month; who came before the first of `months` came the day before
+/// it. Deleting somebody ends his service too; a pause does not. Who came with a file that was taken back never came.
+///
+/// Those who are served, stopped and deleted are found each by an index of their own; of the first, who are nearly all, it
+/// has everything that is asked.
 pub async fn lives(
     tx: &mut Tx,
     kind: Option<ConnectionType>,
-    first: Date,
+    months: &[Date],
     zone: &TimeZone,
     now: Timestamp,
 ) -> sqlx::Result<Vec<Lives>> {
-    let rows: Vec<(String, Option<String>, i64)> = sqlx::query_as(
-        "select greatest(date_trunc('month', created_at at time zone $3)::date,
-                         ($2::date - 1))::text as came,
-                case when ended <= $4
-                     then greatest(date_trunc('month', ended at time zone $3)::date, $2::date - 1)::text
-                end as ended,
+    let begins: Vec<Timestamp> = months.iter().map(|month| midnight(*month, zone)).collect();
+    let rows: Vec<(i32, Option<i32>, i64)> = sqlx::query_as(
+        "with life as (
+             select created_at, served_until as ended
+               from customers
+              where tenant_id = $1 and deleted_at is null and standing = 'ACTIVE' and served_until >= $2[1]
+                and ($4::text is null or connection_type = $4)
+              union all
+             select created_at, case when paused_at is null then served_until else 'infinity' end
+               from customers
+              where tenant_id = $1 and deleted_at is null and standing <> 'ACTIVE'
+                and (paused_at is not null or served_until >= $2[1])
+                and ($4::text is null or connection_type = $4)
+              union all
+             select created_at, case when paused_at is null then least(served_until, deleted_at) else deleted_at end
+               from customers
+              where tenant_id = $1 and deleted_at >= $2[1] and (paused_at is not null or served_until >= $2[1])
+                and ($4::text is null or connection_type = $4)
+                and not exists (select from import_rows r
+                                 where r.tenant_id = $1 and r.subject_id = customers.id and r.undone_at is not null))
+         select width_bucket(created_at, $2) as came, case when ended <= $3 then width_bucket(ended, $2) end as ended,
                 count(*)
-           from (select created_at,
-                        case when paused_at is null then least(served_until, deleted_at)
-                             else coalesce(deleted_at, 'infinity') end as ended
-                   from customers
-                  where tenant_id = $1 and ($5::text is null or connection_type = $5)
-                    and (deleted_at is null
-                         or not exists (select from import_rows r
-                                         where r.tenant_id = $1 and r.subject_id = customers.id
-                                           and r.undone_at is not null))
-                    and case when paused_at is null then least(served_until, deleted_at)
-                             else coalesce(deleted_at, 'infinity') end
-                        >= least($4, $2::date::timestamp at time zone $3)) c
+           from life
           group by 1, 2
           limit 2000",
     )
     .bind(tx.tenant())
-    .bind(first.to_string())
-    .bind(name(zone))
+    .bind(&begins)
     .bind(now)
     .bind(kind.map(ConnectionType::word))
     .fetch_all(&mut **tx)
     .await?;
+    let month = |bucket: i32| -> sqlx::Result<Date> {
+        let of_them = usize::try_from(bucket).ok().and_then(|nth| match nth {
+            0 => months.first()?.yesterday().ok(),
+            nth => months.get(nth - 1).copied(),
+        });
+        of_them.ok_or_else(|| sqlx::Error::Decode("a month that was not asked for".into()))
+    };
     rows.into_iter()
         .map(|(came, ended, customers)| {
             Ok(Lives {
-                came: date(&came)?,
-                ended: ended.map(|ended| date(&ended)).transpose()?,
+                came: month(came)?,
+                ended: ended.map(month).transpose()?,
                 customers,
             })
         })
@@ -265,7 +283,7 @@ pub async fn lives(
 }
 
 /// Somebody who owes, or is served on his word.
-#[derive(FromRow, Clone, Debug)]
+#[derive(Clone, Debug)]
 pub struct Debtor {
     /// Who.
     pub id: CustomerId,
@@ -283,57 +301,80 @@ pub struct Debtor {
     pub owed: Cents,
 }
 
-/// Who owes money or a promise at `$2`, as the table `debt`.
-macro_rules! debt_ctes {
-    () => {
-        "debtor as (
-             select w.customer_id as id from wallets w where w.tenant_id = $1 and w.balance < 0
-              union
-             select c.id from customers c
-              where c.tenant_id = $1 and c.promised_until is not null and c.promised_from <= $2
-              union
-             select i.customer_id from invoices i
-              where i.tenant_id = $1 and i.status = 'PENDING' and i.amount > i.credited),
-         debt as (
-             select c.id, c.username, c.name, c.phone, w.balance, c.promised_until,
-                    (greatest(0, -w.balance)
-                     + case when c.promised_from <= $2 then coalesce(p.price, 0) else 0 end
-                     + coalesce((select sum(i.amount - i.credited) from invoices i
-                                  where i.tenant_id = $1 and i.customer_id = c.id and i.status = 'PENDING'),
-                                0))::bigint as owed
-               from debtor d
-               join customers c on c.tenant_id = $1 and c.id = d.id and c.deleted_at is null
-               join wallets w on w.tenant_id = $1 and w.customer_id = c.id
-               left join packages p on p.tenant_id = $1 and p.id = c.package_id)"
-    };
+/// Who owe money or a promise.
+#[derive(Clone, Default, Debug)]
+pub struct Debts {
+    /// How many.
+    pub n: i64,
+    /// What they owe together.
+    pub owed: Cents,
+    /// Some of them, the largest debt first.
+    pub page: Vec<Debtor>,
 }
 
-/// Who owes money or a promise at `now`, the largest debt first.
-pub async fn debtors(tx: &mut Tx, page: Page, now: Timestamp) -> sqlx::Result<Vec<Debtor>> {
-    sqlx::query_as(concat!(
-        "with ",
-        debt_ctes!(),
-        " select * from debt
-          order by owed desc, id
-          limit $3 offset $4"
-    ))
+#[derive(FromRow)]
+struct DebtRow {
+    n: i64,
+    together: Cents,
+    id: Option<CustomerId>,
+    username: Option<String>,
+    name: Option<String>,
+    phone: Option<String>,
+    balance: Option<Cents>,
+    promised_until: Option<Timestamp>,
+    owed: Option<Cents>,
+}
+
+/// Who owe money or a promise at `now`, the largest debt first; how many, and what they owe together.
+///
+/// One statement adds all debts up once: what is missing in a wallet, the price of what was promised to be paid for, and
+/// what is open of invoices.
+pub async fn debts(tx: &mut Tx, page: Page, now: Timestamp) -> sqlx::Result<Debts> {
+    let rows: Vec<DebtRow> = sqlx::query_as(
+        "with part as (
+             select w.customer_id as id, -w.balance as owed from wallets w where w.tenant_id = $1 and w.balance < 0
+              union all
+             select c.id, coalesce(p.price, 0)
+               from customers c
+               left join packages p on p.tenant_id = $1 and p.id = c.package_id
+              where c.tenant_id = $1 and c.promised_until is not null and c.promised_from <= $2
+              union all
+             select i.customer_id, i.amount - i.credited
+               from invoices i
+              where i.tenant_id = $1 and i.status = 'PENDING' and i.amount > i.credited),
+         debt as materialized (
+             select p.id, sum(p.owed)::bigint as owed
+               from part p
+               join customers c on c.tenant_id = $1 and c.id = p.id and c.deleted_at is null
+              group by p.id),
+         page as (select id, owed from debt order by owed desc, id limit $3 offset $4)
+         select t.n, t.together, c.id, c.username, c.name, c.phone, w.balance, c.promised_until, d.owed
+           from (select count(*) as n, coalesce(sum(owed), 0)::bigint as together from debt) t
+           left join page d on true
+           left join customers c on c.tenant_id = $1 and c.id = d.id
+           left join wallets w on w.tenant_id = $1 and w.customer_id = d.id
+          order by d.owed desc, d.id",
+    )
     .bind(tx.tenant())
     .bind(now)
     .bind(page.limit())
     .bind(page.offset())
     .fetch_all(&mut **tx)
-    .await
-}
-
-/// How many owe money or a promise at `now`, and what they owe together.
-pub async fn debt(tx: &mut Tx, now: Timestamp) -> sqlx::Result<(i64, Cents)> {
-    sqlx::query_as(concat!(
-        "with ",
-        debt_ctes!(),
-        " select count(*), coalesce(sum(owed), 0)::bigint from debt"
-    ))
-    .bind(tx.tenant())
-    .bind(now)
-    .fetch_one(&mut **tx)
-    .await
+    .await?;
+    let mut debts = Debts::default();
+    for row in rows {
+        (debts.n, debts.owed) = (row.n, row.together);
+        if let (Some(id), Some(username), Some(name)) = (row.id, row.username, row.name) {
+            debts.page.push(Debtor {
+                id,
+                username,
+                name,
+                phone: row.phone,
+                balance: row.balance.unwrap_or_default(),
+                promised_until: row.promised_until,
+                owed: row.owed.unwrap_or_default(),
+            });
+        }
+    }
+    Ok(debts)
 }

@@ -60,7 +60,7 @@ macro_rules! paid {
                     and ($2::text is null or $2 in ('completed', 'refunded'))
                     and ($2::text is null or $2 <> 'completed' or p.status = 'completed')
                     and ($2::text is null or $2 <> 'refunded' or p.status <> 'completed')
-                    and ($3::text is null or p.id = any((select found_payments($1, $3, $4))::uuid[]))",
+                    and ($3::uuid[] is null or p.id = any($3))",
             $first,
             ")"
         )
@@ -84,7 +84,7 @@ macro_rules! unpaid {
                     and ($2::text is null or $2 in ('pending', 'failed'))
                     and ($2::text is null or $2 <> 'pending' or i.state in ('CREATED', 'PENDING', 'UNKNOWN'))
                     and ($2::text is null or $2 <> 'failed' or i.state not in ('CREATED', 'PENDING', 'UNKNOWN'))
-                    and ($3::text is null or i.id = any((select found_intents($1, $3, $4))::uuid[]))",
+                    and ($4::uuid[] is null or i.id = any($4))",
             $first,
             ")"
         )
@@ -114,9 +114,30 @@ macro_rules! reviews {
                from every e
                left join customers c on c.tenant_id = $1 and c.id = e.customer_id
               where ($2::text is null or e.status = $2)
-                and ($3::text is null or e.id = any((select found_payments($1, $3, $4))::uuid[])
-                                      or e.intent_id = any((select found_intents($1, $3, $4))::uuid[])))"
+                and ($3::uuid[] is null or e.id = any($3) or e.intent_id = any($4)))"
     };
+}
+
+/// What a search finds, before it is asked how it stands; nothing where nothing is searched for. Looked up once for a list
+/// and its total.
+#[derive(FromRow, Default)]
+struct Found {
+    payments: Option<Vec<Uuid>>,
+    intents: Option<Vec<Uuid>>,
+}
+
+async fn found(tx: &mut Tx, search: Option<&str>) -> sqlx::Result<Found> {
+    let Some(search) = crate::db::sought(search) else {
+        return Ok(Found::default());
+    };
+    sqlx::query_as(
+        "select found_electronic($1, $2, $3) as payments, found_intents($1, $2, $3) as intents",
+    )
+    .bind(tx.tenant())
+    .bind(&search)
+    .bind(beginning_of_phone(&search))
+    .fetch_one(&mut **tx)
+    .await
 }
 
 /// The first payments that providers told of, and the pushes that brought none (yet), newest first unless asked otherwise: each
@@ -128,8 +149,7 @@ pub(in super::super) async fn electronic(
     sort: Sort<By>,
     page: Page,
 ) -> sqlx::Result<(Vec<Line>, i64)> {
-    let search = crate::db::sought(search);
-    let phone = search.as_deref().and_then(beginning_of_phone);
+    let found = found(tx, search).await?;
     let lines = sqlx::query_as(sort.text(concat!(
         "with ",
         paid!(" order by {order} limit $5 + $6"),
@@ -140,13 +160,13 @@ pub(in super::super) async fn electronic(
     )))
     .bind(tx.tenant())
     .bind(status)
-    .bind(&search)
-    .bind(&phone)
+    .bind(&found.payments)
+    .bind(&found.intents)
     .bind(page.limit())
     .bind(page.offset())
     .fetch_all(&mut **tx)
     .await?;
-    let total = match &search {
+    let total = match &found.payments {
         Some(_) => {
             sqlx::query_scalar(concat!(
                 "with ",
@@ -157,8 +177,8 @@ pub(in super::super) async fn electronic(
             ))
             .bind(tx.tenant())
             .bind(status)
-            .bind(&search)
-            .bind(&phone)
+            .bind(&found.payments)
+            .bind(&found.intents)
             .fetch_one(&mut **tx)
             .await?
         }
@@ -175,8 +195,7 @@ pub(in super::super) async fn to_review(
     sort: Sort<By>,
     page: Page,
 ) -> sqlx::Result<(Vec<Line>, i64)> {
-    let search = crate::db::sought(search);
-    let phone = search.as_deref().and_then(beginning_of_phone);
+    let found = found(tx, search).await?;
     let lines = sqlx::query_as(sort.text(concat!(
         "with ",
         reviews!(),
@@ -184,8 +203,8 @@ pub(in super::super) async fn to_review(
     )))
     .bind(tx.tenant())
     .bind(status)
-    .bind(&search)
-    .bind(&phone)
+    .bind(&found.payments)
+    .bind(&found.intents)
     .bind(page.limit())
     .bind(page.offset())
     .fetch_all(&mut **tx)
@@ -197,8 +216,8 @@ pub(in super::super) async fn to_review(
     ))
     .bind(tx.tenant())
     .bind(status)
-    .bind(&search)
-    .bind(&phone)
+    .bind(&found.payments)
+    .bind(&found.intents)
     .fetch_one(&mut **tx)
     .await?;
     Ok((lines, total))
