@@ -44,8 +44,9 @@ const TAKE_A_FILE: [&str; 8] = [
 ];
 
 /// Routes that need a router that answers, or a box that waits; the stories `confirmed`, `certificates`, `control`,
-/// `drift`, `configurations`, `rollouts`, `wizard` and `access` look for them in the trail.
-const ASK_A_ROUTER: [&str; 25] = [
+/// `drift`, `configurations`, `rollouts`, `wizard`, `imports` and `access` look for them in the trail.
+const ASK_A_ROUTER: [&str; 26] = [
+    "POST /api/nas/{router}/import",
     "POST /api/nas/{router}/access",
     "POST /api/customers/{customer}/access",
     "DELETE /api/access/{access}",

@@ -15,7 +15,7 @@ use crate::words::{DAY, full};
 
 /// Routes that ask a device or a provider while the caller waits, and may say that it is away. Any other route
 /// that does not answer is a mistake, whatever its description lets it say when the database is busy.
-const ASK_OUTSIDE: [&str; 48] = [
+const ASK_OUTSIDE: [&str; 49] = [
     "DELETE /api/mikrotik/{router}/queues/{queue}",
     "DELETE /api/sessions/{session}",
     "GET /api/customers/{customer}/bandwidth",
@@ -50,6 +50,7 @@ const ASK_OUTSIDE: [&str; 48] = [
     "POST /api/nas/{router}/configurations",
     "POST /api/nas/{router}/configurations/{configuration}/restore",
     "POST /api/nas/{router}/drift/repair",
+    "POST /api/nas/{router}/import",
     "POST /api/nas/{router}/moving/check",
     "POST /api/nas/{router}/test",
     "POST /api/payment-gateways/{gateway}/register-c2b",

@@ -3,6 +3,7 @@
 mod accounts;
 mod formats;
 pub mod large;
+mod live;
 mod undo;
 
 use std::collections::BTreeSet;

@@ -7,12 +7,13 @@ use easyisp_shared::id::{RouterId, VoucherId};
 use easyisp_shared::wire::down::Whom;
 use easyisp_shared::wire::question::{
     AroundV1, AskFailure, ConnectionV1, LiveSessionV1, Question, ReconciledV1, Reply, SessionsV1,
-    TrafficV1, fitting,
+    SubscribersAskV1, TrafficV1, fitting,
 };
 use easyisp_shared::wire::up::OutsideV1;
 use futures_util::future::join_all;
 
 use super::LocalSite;
+use super::router::failure;
 use crate::access::Access;
 use crate::configurations::Keeper;
 use crate::core::RELEASED;
@@ -21,7 +22,7 @@ use crate::enforce::Enforcer;
 use crate::neighbours::Neighbours;
 use crate::radius::eap::Authority;
 use crate::reconcile::{Reach, Reconciler};
-use crate::routeros::{ApiError, RouterApis};
+use crate::routeros::{ApiError, RouterApis, Subscribers};
 use crate::sessions::{Online, Service};
 use crate::site::{Router, UnknownSources};
 use crate::snmp::Poller;
@@ -48,6 +49,7 @@ pub(super) async fn answer(
         Question::Reconcile { router } => asked.reconcile(router, patience).await,
         Question::Traffic(whom) => asked.traffic(&whom, patience).await,
         Question::LocalSecrets { router } => asked.local_secrets(router, patience).await,
+        Question::Subscribers(ask) => asked.subscribers(ask, patience).await,
         Question::Router { router, ask } => asked.router(router, ask, patience).await,
         Question::Around => Ok(Reply::Around(asked.around(patience).await)),
         Question::Access(wish) => {
@@ -247,6 +249,21 @@ impl Questions {
         let told = self.reconciler.local_secrets(&router, patience).await;
         let told = told.map_err(|cause| AskFailure::Unreachable(cause.to_string()))?;
         Ok(Reply::LocalSecrets(told))
+    }
+
+    /// Who stands on a router's own lists, some of them.
+    async fn subscribers(
+        &self,
+        ask: SubscribersAskV1,
+        patience: Duration,
+    ) -> Result<Reply, AskFailure> {
+        let router = self.enforcer.site().router(ask.router);
+        let router = router.ok_or(AskFailure::NotFound)?;
+        let told = self.apis.subscribers(&router, ask.from, patience).await;
+        match told.map_err(failure)? {
+            Subscribers::Users(users) => Ok(Reply::Subscribers(users)),
+            Subscribers::Hidden(why) => Err(AskFailure::Refused(why)),
+        }
     }
 
     /// Which routers could be this site's.

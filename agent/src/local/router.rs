@@ -404,7 +404,7 @@ fn interfaces(read: &SnmpReadingV1) -> Vec<InterfaceV1> {
 }
 
 /// A router that says no is there; one that says nothing is not.
-fn failure(cause: ApiError) -> AskFailure {
+pub(super) fn failure(cause: ApiError) -> AskFailure {
     match cause {
         ApiError::TimedOut => AskFailure::TimedOut,
         ApiError::Busy => AskFailure::Busy,

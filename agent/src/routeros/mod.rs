@@ -24,6 +24,7 @@ mod rows;
 mod samples;
 pub mod sentence;
 mod setup;
+mod subscribers;
 mod tls;
 pub mod values;
 
@@ -38,6 +39,7 @@ pub use configuration::Configured;
 pub use connection::{Access, ApiError};
 pub use lines::{EntryRow, Fix, FoundLines, LeaseRow, Menu, QueueRow, QueueShape, Scope};
 pub use menus::{Active, LINE, LocalSecret, Rates, Resource, Roll};
+pub use subscribers::Told as Subscribers;
 pub use tls::Pins;
 
 use calls::Answer;

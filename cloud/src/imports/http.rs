@@ -1,5 +1,6 @@
 //! `/api/customers/import`, `/api/packages/import` and `/api/imports`.
 
+pub mod live;
 pub mod report;
 mod upload;
 
@@ -14,7 +15,7 @@ use utoipa::ToSchema;
 use super::customers::{mark_repeats, take_in};
 use super::dates::Order;
 use super::fields::Field;
-use super::formats::{self, File};
+use super::formats;
 use super::row::{Reading, Row, postpaid};
 use super::store::{self, By, Import};
 use super::words::{Format, OnExisting, Outcome, What};
@@ -22,7 +23,7 @@ use super::{
     MOST_CUSTOMERS, MOST_PACKAGES, PART, packages as rows_of_packages, run, table, undo as undoing,
 };
 use crate::api::{Idempotency, Json, Page, Path, Query};
-use crate::audit::Actor;
+use crate::audit::{self, Actor, Audit};
 use crate::auth::Operator;
 use crate::customers::ConnectionType;
 use crate::customers::many::Depth;
@@ -105,7 +106,7 @@ pub async fn customers(
     State(db): State<Database>,
     State(clock): State<Clock>,
     State(secrets): State<Secrets>,
-    mut idempotency: Idempotency,
+    idempotency: Idempotency,
     Query(query): Query<CustomersQuery>,
     request: Request,
 ) -> Result<Response, ApiError> {
@@ -114,29 +115,70 @@ pub async fn customers(
     }
     let file = upload::received(request).await?;
     let format = query.format;
-    let mut file = upload::in_turn(move || {
+    let file = upload::in_turn(move || {
         let mut file = formats::read(&table::text(&file, MOST_CUSTOMERS)?, format, MOST_CUSTOMERS)?;
         mark_repeats(&mut file.rows);
         Ok(file)
     })
     .await?;
-    if !operator.may(Permission::CustomersEdit) {
-        refuse_beyond_creating(&operator, &mut file.rows);
-    }
-    if !operator.may(Permission::FinanceIncomeCreate) {
-        refuse_billing(&mut file.rows);
-    }
-
     let now = clock.now();
-    let mut tx = db.begin(operator.tenant).await?;
-    let reading = Reading {
-        zone: tenants::time_zone(&mut tx).await?,
+    let how = How {
+        dry_run: query.dry_run,
+        on_existing: query.on_existing,
         dates: query.dates,
         connection_type: query.connection_type,
     };
-    if query.dry_run {
+    let lot = Lot {
+        format: file.format.name(),
+        rows: file.rows,
+        warnings: file.warnings,
+        of: None,
+    };
+    take(&db, &secrets, &operator, (idempotency, lot, how), now).await
+}
+
+/// How customers are taken in.
+struct How {
+    dry_run: bool,
+    on_existing: OnExisting,
+    dates: Option<Order>,
+    connection_type: Option<ConnectionType>,
+}
+
+/// What is taken in, wherever it came from.
+struct Lot<'a> {
+    /// Which program wrote it.
+    format: &'static str,
+    rows: Vec<Row>,
+    warnings: Vec<String>,
+    /// Whose lists it was read from, for the trail; `None` = a file.
+    of: Option<Audit<'a>>,
+}
+
+/// Takes customers in, or says what would become of them; the answer.
+async fn take(
+    db: &Database,
+    secrets: &Secrets,
+    operator: &Operator,
+    (mut idempotency, mut lot, how): (Idempotency, Lot<'_>, How),
+    now: Timestamp,
+) -> Result<Response, ApiError> {
+    if !operator.may(Permission::CustomersEdit) {
+        refuse_beyond_creating(operator, &mut lot.rows);
+    }
+    if !operator.may(Permission::FinanceIncomeCreate) {
+        refuse_billing(&mut lot.rows);
+    }
+    let mut tx = db.begin(operator.tenant).await?;
+    let reading = Reading {
+        zone: tenants::time_zone(&mut tx).await?,
+        dates: how.dates,
+        connection_type: how.connection_type,
+    };
+    if how.dry_run {
         tx.rollback().await?;
-        let report = dry_run(&db, &secrets, &operator, (&file, &query, &reading), now).await?;
+        let how = (&reading, how.on_existing);
+        let report = dry_run(db, secrets, operator, (lot, how), now).await?;
         return Ok(Json(report).into_response());
     }
     if let Some(answer) = idempotency.begin(&mut tx, operator.id, now).await? {
@@ -144,20 +186,23 @@ pub async fn customers(
     }
     let import = begin(
         &mut tx,
-        &operator,
-        (What::Customers, file.format.name(), query.on_existing),
-        (file.rows.len(), &file.warnings),
+        operator,
+        (What::Customers, lot.format, how.on_existing),
+        (lot.rows.len(), &lot.warnings),
         now,
     )
     .await?;
-    let answer = if file.rows.len() > PART {
+    if let Some(line) = lot.of {
+        audit::record(&mut tx, &Actor::from(operator), line, now).await?;
+    }
+    let answer = if lot.rows.len() > PART {
         let id = import.id;
-        run::later(&mut tx, &secrets, id, file.rows, &reading, now).await?;
+        run::later(&mut tx, secrets, id, lot.rows, &reading, now).await?;
         idempotency
             .finish(&mut tx, StatusCode::ACCEPTED, &JobAnswer { job_id: id })
             .await?
     } else {
-        let lines = run::at_once(&mut tx, &secrets, &import, &file.rows, &reading, now).await?;
+        let lines = run::at_once(&mut tx, secrets, &import, &lot.rows, &reading, now).await?;
         let report = Report::of(&find(&mut tx, import.id).await?, lines);
         idempotency.finish(&mut tx, StatusCode::OK, &report).await?
     };
@@ -192,27 +237,22 @@ fn refuse_billing(rows: &mut [Row]) {
     }
 }
 
-/// What would become of a file. Nothing is written; each part is looked at in a transaction of its own.
+/// What would become of them. Nothing is written; each part is looked at in a transaction of its own.
 async fn dry_run(
     db: &Database,
     secrets: &Secrets,
     operator: &Operator,
-    (file, query, reading): (&File, &CustomersQuery, &Reading),
+    (lot, how): (Lot<'_>, (&Reading, OnExisting)),
     now: Timestamp,
 ) -> Result<Report, ApiError> {
-    let mut lines = Vec::with_capacity(file.rows.len());
-    for part in file.rows.chunks(PART) {
+    let mut lines = Vec::with_capacity(lot.rows.len());
+    for part in lot.rows.chunks(PART) {
         let mut tx = db.begin(operator.tenant).await?;
-        let how = (reading, query.on_existing);
         let (looked, _) = take_in(&mut tx, secrets, part, how, Depth::Look, now).await?;
         lines.extend(looked);
         tx.rollback().await?;
     }
-    Ok(Report::of_nothing(
-        file.format.name(),
-        lines,
-        file.warnings.clone(),
-    ))
+    Ok(Report::of_nothing(lot.format, lines, lot.warnings))
 }
 
 /// `POST /api/packages/import`: packages from a table, by the rules of `POST /api/packages`, row by row.

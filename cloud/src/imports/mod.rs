@@ -1,4 +1,5 @@
-//! Files that come from elsewhere: subscribers and packages, taken in row by row under the rules of one by one.
+//! Files that come from elsewhere: subscribers and packages, taken in row by row under the rules of one by one. A
+//! router's own users, which its agent reads from it, are taken in like a file of theirs.
 //!
 //! A file is read whole into rows (`formats/`). Up to 500 rows are taken in while the request waits; more are
 //! kept in sealed parts of 500, and a due job takes them in, each part with its deletion in one transaction: so
@@ -45,6 +46,7 @@ pub fn routes() -> Routes {
             Access::Any(&[PackagesAddPppoe, PackagesAddHotspot]),
             routes!(http::packages),
         )
+        .route(Access::Any(&[CustomersCreate]), routes!(http::live::router))
         .route(LOOK, routes!(http::list))
         .route(LOOK, routes!(http::get))
         .route(

@@ -23,6 +23,9 @@ use crate::secrets::{SecretError, Secrets};
 /// The kind of the job that takes a large file in; its subject is the import.
 pub const RUN: &str = "imports.run";
 
+/// What is called the format of an import that is no file but a router's own lists.
+pub const ROUTER: &str = "router";
+
 /// Parts in a row before other work has its turn.
 const TURNS: usize = 4;
 /// Failures in a row after which a file is given up.
@@ -212,11 +215,14 @@ pub async fn write_down(
     if !ends.is_empty() {
         after["ends"] = json!(ends);
     }
+    let source = match import.format == ROUTER {
+        true => "a router's lists".to_owned(),
+        false => format!("a file ({})", import.format),
+    };
     let line = Audit {
         details: format!(
-            "{from_to} of a file ({}): {created} made, {updated} changed, {skipped} left as they were, \
-             {failed} failed",
-            import.format
+            "{from_to} of {source}: {created} made, {updated} changed, {skipped} left as they were, \
+             {failed} failed"
         ),
         after: Some(after),
         ..Audit::new(action, "import", import.id, name)

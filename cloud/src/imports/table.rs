@@ -1,5 +1,7 @@
 //! Bytes of a file as text, and text as a table: whatever a spreadsheet wrote.
 
+use std::borrow::Cow;
+
 use super::FileError;
 use crate::api::{csv_of_workbook, is_workbook, plain};
 
@@ -21,16 +23,21 @@ pub fn text(bytes: &[u8], most: usize) -> Result<String, FileError> {
         ));
     }
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
-    let text = match std::str::from_utf8(bytes) {
-        Ok(text) => text.to_owned(),
-        Err(_) => encoding_rs::WINDOWS_1252.decode(bytes).0.into_owned(),
-    };
+    let text = decoded(bytes).into_owned();
     if text.contains('\0') {
         return Err(FileError::new(
             "holds the character U+0000, which no text may; save it as CSV UTF-8",
         ));
     }
     Ok(text)
+}
+
+/// Text, or what an older program made of it.
+pub fn decoded(bytes: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.into(),
+        Err(_) => encoding_rs::WINDOWS_1252.decode(bytes).0,
+    }
 }
 
 /// A table: its first row, and the others with the line on which each begins.

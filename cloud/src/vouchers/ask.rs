@@ -61,6 +61,7 @@ async fn give_back(
             Reply::Pong { .. }
             | Reply::LiveSessions(_)
             | Reply::OnlinePage(_)
+            | Reply::Subscribers(_)
             | Reply::Disconnected { .. }
             | Reply::Connection(_)
             | Reply::Sessions(_)

@@ -1129,6 +1129,13 @@ fn questions() -> Vec<(&'static str, Question)> {
                 },
             },
         ),
+        (
+            "question_subscribers",
+            Question::Subscribers(SubscribersAskV1 {
+                router,
+                from: Some(subscribers_place()),
+            }),
+        ),
     ]
 }
 
@@ -1195,6 +1202,16 @@ fn replies() -> Vec<(&'static str, Reply)> {
             Reply::OnlinePage(OnlinePageV1 {
                 sessions: Vec::new(),
                 next: Some(online_place()),
+            }),
+        ),
+        (
+            "reply_subscribers",
+            Reply::Subscribers(SubscribersV1 {
+                users: vec![RouterUserV1 {
+                    hotspot: false,
+                    says: vec![("name".to_owned(), b"demo001".to_vec())],
+                }],
+                next: Some(subscribers_place()),
             }),
         ),
         (
@@ -1422,6 +1439,13 @@ fn configuration() -> ConfigurationV1 {
         digest: [7; 32],
         text: "/ip pool\nadd name=p ranges=10.0.0.2-10.0.0.9\n".to_owned(),
         left_out: 0,
+    }
+}
+
+fn subscribers_place() -> SubscribersPlaceV1 {
+    SubscribersPlaceV1 {
+        hotspot: true,
+        after: Some(0x1A),
     }
 }
 

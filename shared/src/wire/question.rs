@@ -88,6 +88,8 @@ pub enum Question {
     },
     /// As [`Question::LiveSessions`] of one router, a page of it.
     OnlinePage(OnlineAskV1),
+    /// Who stands on a router's own lists of users, with their passwords? Some of them: they are taken over.
+    Subscribers(SubscribersAskV1),
 }
 
 /// What an agent asks the cloud. New questions go at the end.
@@ -174,6 +176,8 @@ pub enum Reply {
     AccessOver,
     /// To [`Question::OnlinePage`].
     OnlinePage(OnlinePageV1),
+    /// To [`Question::Subscribers`].
+    Subscribers(SubscribersV1),
 }
 
 /// What the cloud answers. New answers go at the end.
@@ -291,6 +295,53 @@ impl LiveSessionV1 {
             framed_ip: self.framed_ip,
             mac: self.mac,
         }
+    }
+}
+
+/// Which of the users on a router's own lists.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubscribersAskV1 {
+    /// The router.
+    pub router: RouterId,
+    /// From where on; `None` = from the first.
+    pub from: Option<SubscribersPlaceV1>,
+}
+
+/// Where in the order of pages somebody stands: first the users of PPP, then those of the hotspot, by their numbers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubscribersPlaceV1 {
+    /// Whether on the hotspot's list.
+    pub hotspot: bool,
+    /// Those whose number is higher; `None` = all on that list.
+    pub after: Option<u64>,
+}
+
+/// Some users of a router's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubscribersV1 {
+    /// As many as an answer holds, in their order.
+    pub users: Vec<RouterUserV1>,
+    /// Where to go on, where there may be more.
+    pub next: Option<SubscribersPlaceV1>,
+}
+
+/// A user of a router's own.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouterUserV1 {
+    /// Whether on the hotspot's list.
+    pub hotspot: bool,
+    /// What his row says, octet for octet, by the router's names for it.
+    pub says: Vec<(String, Vec<u8>)>,
+}
+
+/// How much he says alone: his password is among it.
+impl std::fmt::Debug for RouterUserV1 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names = self.says.iter().map(|(name, _)| name);
+        f.debug_struct("RouterUserV1")
+            .field("hotspot", &self.hotspot)
+            .field("says", &names.collect::<Vec<_>>())
+            .finish_non_exhaustive()
     }
 }
 

@@ -276,6 +276,7 @@ impl Local for TestBox {
             | Question::Router { .. }
             | Question::Around
             | Question::OnlinePage(_)
+            | Question::Subscribers(_)
             | Question::Access(_)
             | Question::AccessOver { .. }
             | Question::ReleaseVoucher { .. } => Err(AskFailure::NotFound),

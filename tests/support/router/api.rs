@@ -22,6 +22,7 @@ mod menus;
 mod query;
 mod rights;
 mod software;
+mod users;
 mod wire;
 
 use rights::Rights;

@@ -12,16 +12,33 @@ pub(super) struct LocalUser {
     pub(super) password: String,
     pub(super) service: Service,
     pub(super) disabled: bool,
+    /// What else stands in his row.
+    pub(super) says: Vec<(&'static str, String)>,
 }
 
 impl Router {
     /// Enters a user on the router itself.
     pub fn add_user(&self, service: Service, name: &str, password: &str) {
+        self.add_user_with(service, name, password, &[]);
+    }
+
+    /// Enters one of whom more is said, by the router's names for it.
+    pub fn add_user_with(
+        &self,
+        service: Service,
+        name: &str,
+        password: &str,
+        says: &[(&'static str, &str)],
+    ) {
+        let says = says
+            .iter()
+            .map(|(name, value)| (*name, (*value).to_owned()));
         let user = LocalUser {
             name: name.to_owned(),
             password: password.to_owned(),
             service,
             disabled: false,
+            says: says.collect(),
         };
         self.change(|state| state.users.push(user));
     }

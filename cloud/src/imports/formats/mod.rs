@@ -2,7 +2,7 @@
 
 mod phpnuxbill;
 mod radius;
-mod routeros;
+pub mod routeros;
 mod splynx;
 mod sql;
 

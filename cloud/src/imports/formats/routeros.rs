@@ -1,12 +1,16 @@
-//! The text of `/ppp secret export` and `/ip hotspot user export`, of RouterOS 6 and 7.
+//! The text of `/ppp secret export` and `/ip hotspot user export`, of RouterOS 6 and 7; and what a router itself says
+//! of its users.
 //!
 //! A command goes on over the end of a line with a backslash, also in the middle of a word; a value with
 //! spaces stands in quotes, in which a backslash escapes the next letter or gives two hex digits.
 
 use std::collections::BTreeMap;
 
+use easyisp_shared::wire::question::RouterUserV1;
+
 use super::super::fields::Field;
 use super::super::row::{Row, yes_or_no};
+use super::super::table::decoded;
 use super::{MOST_WARNINGS, name_or_username};
 
 /// The subscribers of an export; what else it holds is counted in the warnings.
@@ -37,7 +41,7 @@ pub fn read(text: &str) -> (Vec<Row>, Vec<String>) {
         };
         match words.first().map(|word| word.text.as_str()) {
             None => {}
-            Some("add") => rows.push(subscriber(line, kind, &words[1..])),
+            Some("add") => rows.push(exported(line, kind, &words[1..])),
             Some(verb) => *left_out.entry(format!("/{menu} {verb}")).or_default() += 1,
         }
     }
@@ -50,15 +54,59 @@ pub fn read(text: &str) -> (Vec<Row>, Vec<String>) {
 
 const VERBS: [&str; 4] = ["add", "set", "remove", "print"];
 
-fn subscriber(line: u32, kind: &str, words: &[Word]) -> Row {
+fn exported(line: u32, kind: &str, words: &[Word]) -> Row {
+    let said = words
+        .iter()
+        .filter_map(|word| Some((word.text.as_str(), word.value.as_deref()?)));
+    let mut row = subscriber(line, kind, said);
+    for word in words.iter().filter(|word| word.value.is_none()) {
+        row.warn(&word.text, "is no name=value and is left out");
+    }
+    row
+}
+
+/// A user as his router tells of him, who is number `place` of those it told of.
+pub fn told(place: u32, user: &RouterUserV1) -> Row {
+    let mut nul = Vec::new();
+    let mut said = Vec::with_capacity(user.says.len());
+    for (name, value) in &user.says {
+        let value = decoded(value);
+        match value.contains('\0') {
+            true => nul.push(name),
+            false => said.push((name.as_str(), value)),
+        }
+    }
+    let kind = match user.hotspot {
+        true => "HOTSPOT",
+        false => "PPPOE",
+    };
+    let meant = said
+        .iter()
+        .map(|(name, value)| (*name, &**value))
+        .filter(|(name, value)| !is_usual(name, value));
+    let mut row = subscriber(place, kind, meant);
+    for name in nul {
+        row.error(name, "holds the character U+0000, which no text may");
+    }
+    row
+}
+
+/// What a router says of everybody of whom nobody said otherwise; an export is silent about it.
+fn is_usual(name: &str, value: &str) -> bool {
+    match name {
+        "server" => value == "all",
+        "limit-uptime" => value == "0s",
+        "limit-bytes-in" | "limit-bytes-out" | "limit-bytes-total" => value == "0",
+        _ => false, // words of a router
+    }
+}
+
+/// What he is, by the router's names for it.
+fn subscriber<'a>(line: u32, kind: &str, said: impl Iterator<Item = (&'a str, &'a str)>) -> Row {
     let mut row = Row::at(line);
     row.say(Field::ConnectionType, kind);
-    for word in words {
-        let Some(value) = &word.value else {
-            row.warn(&word.text, "is no name=value and is left out");
-            continue;
-        };
-        match word.text.as_str() {
+    for (name, value) in said {
+        match name {
             "name" => row.say(Field::Username, value),
             "password" => row.say(Field::Password, value),
             "profile" if value == "default" || value == "default-encryption" => {}
@@ -239,6 +287,53 @@ add name=guest password="" mac-address=11:22:33:44:55:66 limit-uptime=1h
                 "1 line of /ppp profile are no subscribers and are left out",
             ]
         );
+    }
+
+    #[test]
+    fn a_router_tells_of_a_user_as_an_export_does() {
+        let says = |pairs: &[(&str, &[u8])]| RouterUserV1 {
+            hotspot: false,
+            says: pairs
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.to_vec()))
+                .collect(),
+        };
+        let jane = says(&[
+            ("name", b"jane"),
+            ("service", b"any"),
+            ("password", b"p w\\d$"),
+            ("profile", b"10M"),
+            ("limit-bytes-in", b"0"),
+            ("limit-bytes-out", b"500"),
+            ("remote-address", b"10.10.0.7"),
+            ("disabled", b"false"),
+            ("comment", b"Caf\xe9 Jane"),
+        ]);
+        let row = told(7, &jane);
+        assert_eq!((row.line, row.username()), (7, "jane"));
+        assert_eq!(row.get(Field::Password), Some("p w\\d$"));
+        assert_eq!(row.get(Field::Name), Some("Café Jane"));
+        assert_eq!(row.get(Field::Status), None);
+        assert_eq!(row.warnings.len(), 1, "{row:?}");
+        assert_eq!(row.warnings[0].field, "limit-bytes-out");
+        assert!(row.errors.is_empty());
+
+        let card = RouterUserV1 {
+            hotspot: true,
+            ..says(&[
+                ("server", b"all"),
+                ("name", b"card"),
+                ("limit-uptime", b"0s"),
+                ("limit-bytes-total", b"0"),
+                ("disabled", b"true"),
+                ("comment", b"a\0b"),
+            ])
+        };
+        let row = told(8, &card);
+        assert_eq!(row.get(Field::ConnectionType), Some("HOTSPOT"));
+        assert_eq!(row.get(Field::Status), Some("DISABLED"));
+        assert_eq!(row.get(Field::Name), Some("card"));
+        assert_eq!((row.warnings.len(), &*row.errors[0].field), (0, "comment"));
     }
 
     #[test]

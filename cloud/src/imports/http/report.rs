@@ -24,7 +24,7 @@ pub struct Report {
     import_id: Option<ImportId>,
     /// Whether this is what would have been.
     dry_run: bool,
-    /// What the file was taken for.
+    /// What the file was taken for; `router` = a router's own lists.
     format: String,
     /// Rows looked at, in the order of the file: at most 1,000, those that failed before others.
     rows: Vec<ReportRow>,
@@ -44,7 +44,8 @@ pub struct Report {
 #[derive(Serialize, ToSchema, Debug)]
 #[schema(as = ImportRow)]
 pub struct ReportRow {
-    /// The line of the file on which it begins; the names of the columns are in line 1.
+    /// The line of the file on which it begins (the names of the columns are in line 1), or the place on a router's
+    /// lists.
     row: i32,
     outcome: Outcome,
     /// The customer or package; null where there is none.

@@ -9,11 +9,11 @@ use super::super::kept::{self, KeptRow};
 use super::super::online::Traffic;
 use super::super::script::Machine;
 use super::super::session::{Cause, Service, Session};
-use super::super::users::LocalUser;
 use super::super::{Router, life::Live};
 use super::Face;
 use super::query::fits;
 use super::software;
+use super::users;
 use super::wire::Sentence;
 
 /// A row: property by property.
@@ -59,8 +59,8 @@ pub(super) fn rows(
     let rows = match menu {
         "/ppp/active" => sessions(router, Service::Pppoe, |live| ppp(live, now)),
         "/ip/hotspot/active" => sessions(router, Service::Hotspot, |live| hotspot(live, now)),
-        "/ppp/secret" => users(router, Service::Pppoe, secret),
-        "/ip/hotspot/user" => users(router, Service::Hotspot, hotspot_user),
+        "/ppp/secret" => users::secrets(router, face),
+        "/ip/hotspot/user" => users::of_hotspot(router),
         "/queue/simple" => {
             let made = stay(router, menu, face).into_iter();
             made.chain(all(router, queue)).collect()
@@ -424,44 +424,6 @@ fn tenth(tenths: i32) -> String {
 fn sessions(router: &Router, service: Service, row: impl Fn(&Live) -> Row) -> Vec<Row> {
     let of_service = |live: &Live| (live.session.service == service).then(|| row(live));
     all(router, of_service).into_iter().flatten().collect()
-}
-
-fn users(router: &Router, service: Service, row: impl Fn(String, &LocalUser) -> Row) -> Vec<Row> {
-    let state = router.state();
-    let held = state.users.iter().zip(1..);
-    let of_service = held.filter(|(user, _)| user.service == service);
-    of_service
-        .map(|(user, number)| row(format!("*{number:X}"), user))
-        .collect()
-}
-
-fn secret(id: String, user: &LocalUser) -> Row {
-    Row(vec![
-        (".id", id),
-        ("name", user.name.clone()),
-        ("service", "any".to_owned()),
-        ("caller-id", String::new()),
-        ("password", user.password.clone()),
-        ("profile", "default".to_owned()),
-        ("limit-bytes-in", "0".to_owned()),
-        ("limit-bytes-out", "0".to_owned()),
-        ("disabled", user.disabled.to_string()),
-    ])
-}
-
-fn hotspot_user(id: String, user: &LocalUser) -> Row {
-    Row(vec![
-        (".id", id),
-        ("server", "all".to_owned()),
-        ("name", user.name.clone()),
-        ("password", user.password.clone()),
-        ("profile", "default".to_owned()),
-        ("uptime", "0s".to_owned()),
-        ("bytes-in", "0".to_owned()),
-        ("bytes-out", "0".to_owned()),
-        ("dynamic", "false".to_owned()),
-        ("disabled", user.disabled.to_string()),
-    ])
 }
 
 fn all<T>(router: &Router, row: impl Fn(&Live) -> T) -> Vec<T> {

@@ -222,7 +222,7 @@ async fn librouteros_and_routeros_api_get_on_with_every_build() {
             3 ['demo001', 'demo002', 'demo003'] False\n\
             demo002 10.64.0.3 ['.id', 'address', 'name']\n\
             []\n2\n['0s']\n[]\n\
-            [[('disabled', True), ('name', 'home1')]]\n['guest1'] []\n\
+            [[('disabled', True), ('name', 'home1')]]\n['default-trial', 'guest1'] []\n\
             trap no such item\n\
             trap 0 no such command prefix\n\
             2\n";
