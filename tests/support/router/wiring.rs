@@ -240,8 +240,8 @@ impl Machine {
 
     /// Which key `api-ssl` is spoken under; `None` while it cannot be.
     pub(super) fn api_key(&self) -> Option<String> {
-        let rows = self.rows("/ip service", "name", "api-ssl").into_iter();
-        let service = rows.filter(|row| !row.contains_key("dynamic")).next()?;
+        let mut rows = self.rows("/ip service", "name", "api-ssl").into_iter();
+        let service = rows.find(|row| !row.contains_key("dynamic"))?;
         let name = service.get("certificate")?;
         if service.get("disabled").is_some_and(|it| it == "yes") {
             return None;

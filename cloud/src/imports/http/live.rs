@@ -63,6 +63,7 @@ pub struct RouterQuery {
         (status = 422, body = ErrorEnvelope),
         (status = 502, description = "The device or its site cannot be asked"),
         (status = 504, description = "It did not answer in time")))]
+#[expect(clippy::too_many_arguments, reason = "a handler names what it needs")]
 pub async fn router(
     operator: Operator,
     State(db): State<Database>,
