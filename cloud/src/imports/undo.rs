@@ -138,7 +138,9 @@ async fn put_back(
             reasons.insert(made.subject_id, Some(NOT_KEPT));
             continue;
         };
-        let before = key.open(BEFORE, made.subject_id, sealed)?;
+        let before = key
+            .open(BEFORE, made.subject_id, sealed)
+            .map_err(ApiError::internal)?;
         former.push(Former {
             customer: made.subject_id.into(),
             version,
