@@ -1,5 +1,7 @@
 //! Many customers at once: the rules of one by one, in a handful of statements for up to 500.
 
+mod before;
+
 use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -23,6 +25,8 @@ use crate::ledger;
 use crate::packages::{self, PackageType};
 use crate::secrets::{Secrets, TenantKey};
 use crate::webhooks::{self, Event};
+
+pub use before::{Former, PutBack, put_back, remember};
 
 pub use super::store::many::{Unused, hide_unused, named, numbered, unused};
 
@@ -366,6 +370,16 @@ async fn write(
     now: Timestamp,
 ) -> Result<(), ChangeError> {
     store::update(tx, edited, now).await?;
+    follow_edits(tx, held, edited, now).await
+}
+
+/// What follows from changes that were written.
+async fn follow_edits(
+    tx: &mut Tx,
+    held: &HashMap<CustomerId, Held>,
+    edited: &[Edited],
+    now: Timestamp,
+) -> Result<(), ChangeError> {
     let mut counts: HashMap<ConnectionType, i64> = HashMap::new();
     let (mut reckoned, mut parents) = (Vec::new(), HashSet::new());
     for one in edited {

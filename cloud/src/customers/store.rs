@@ -1,5 +1,6 @@
 //! SQL on customers: what is read, what is written, and what was paid.
 
+pub mod before;
 mod export;
 mod life;
 mod lines;

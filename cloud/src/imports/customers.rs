@@ -99,6 +99,7 @@ pub async fn take_in(
             name: row.username().chars().take(64).collect(),
             errors: Json(Vec::new()),
             warnings: Json(row.warnings.clone()),
+            before: None,
         };
         match (there, on_existing) {
             (Some(_), OnExisting::Skip) => {
@@ -133,6 +134,13 @@ pub async fn take_in(
     // Who is there first: customers are locked before the counts, which newcomers change.
     let mut ends = Vec::new();
     let (places, edits): (Vec<usize>, Vec<Edit>) = edits.into_iter().unzip();
+    let before = match depth {
+        Depth::Write => {
+            let ids: Vec<CustomerId> = edits.iter().map(|edit| edit.customer).collect();
+            many::remember(tx, &ids).await?
+        }
+        Depth::Look => HashMap::new(),
+    };
     let updated = many::update(tx, secrets, &edits, depth, now).await?;
     for ((place, edit), updated) in places.into_iter().zip(&edits).zip(updated) {
         match updated {
@@ -159,6 +167,8 @@ pub async fn take_in(
     }
     tag(tx, &mut lines, &tagged, depth).await?;
     if depth == Depth::Write {
+        let before = sealed(tx, secrets, before).await?;
+        keep_before(&mut lines, before);
         settle(tx, &mut lines, &accounts, parents, now).await?;
     }
     for line in &mut lines {
@@ -171,6 +181,36 @@ pub async fn take_in(
         }
     }
     Ok((lines, ends))
+}
+
+/// Under which name it is sealed what somebody was before a row changed him.
+pub const BEFORE: &str = "import_rows.before";
+
+/// Sealed for each, as passwords are among it.
+async fn sealed(
+    tx: &mut Tx,
+    secrets: &Secrets,
+    before: HashMap<CustomerId, Value>,
+) -> Result<HashMap<CustomerId, Vec<u8>>, ChangeError> {
+    if before.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let key = secrets.tenant(tx).await?;
+    let seal = |(customer, before): (CustomerId, Value)| {
+        let sealed = key.seal(BEFORE, customer.0, before.to_string().as_bytes());
+        (customer, sealed)
+    };
+    Ok(before.into_iter().map(seal).collect())
+}
+
+/// Puts what somebody was beside the row that changed him.
+fn keep_before(lines: &mut [Line], mut before: HashMap<CustomerId, Vec<u8>>) {
+    for line in lines {
+        if line.outcome == Outcome::Updated {
+            let customer = line.subject_id.map(CustomerId);
+            line.before = customer.and_then(|customer| before.remove(&customer));
+        }
+    }
 }
 
 /// Gives those who were made, or may be changed, the labels that their rows name.
@@ -279,8 +319,12 @@ async fn settle(
                 }
             }
         }
-        if changed && line.outcome == Outcome::Skipped {
-            line.outcome = Outcome::Updated;
+        if changed {
+            // On whose account he is and how he is billed is more than his own fields: an undo leaves it.
+            line.before = None;
+            if line.outcome == Outcome::Skipped {
+                line.outcome = Outcome::Updated;
+            }
         }
     }
     Ok(())

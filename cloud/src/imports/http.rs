@@ -398,17 +398,19 @@ pub async fn get(
     Ok(Json(ImportPage::new(&found, undone, lines, page)))
 }
 
-/// `POST /api/imports/{import}/undo`: takes back what a file made and nobody touched, paid for or used since.
+/// `POST /api/imports/{import}/undo`: takes back what a file made and nobody touched, paid for or used since, and makes
+/// customers whom it changed what they were, labels and the end of their time included, where nobody changed them since.
 ///
-/// Says row by row what stays and why; what the file changed, and did not make, stays as it is. A repeat takes
-/// back what has become free since, and nothing twice. Needs `customers:delete` for customers and
-/// `packages:delete` for packages. Errors: 404; 409 `IMPORT_RUNNING` while rows are still taken in.
+/// Says row by row what stays and why: so do customers whom it put on another's account or had billed. Packages that it
+/// changed, and did not make, stay as they are. A repeat takes back what has become free since, and nothing twice. Needs
+/// `customers:delete` for customers, `customers:edit` too where some were changed, and `packages:delete` for packages. Errors: 404; 409 `IMPORT_RUNNING` while rows are still taken in.
 #[utoipa::path(post, path = "/api/imports/{import}/undo", tag = "Imports",
     params(("import" = ImportId, Path)), responses((status = 200, body = Undone)))]
 pub async fn undo(
     operator: Operator,
     State(db): State<Database>,
     State(clock): State<Clock>,
+    State(secrets): State<Secrets>,
     Path(import): Path<ImportId>,
 ) -> Result<Json<Undone>, ApiError> {
     let mut tx = db.begin(operator.tenant).await?;
@@ -418,7 +420,10 @@ pub async fn undo(
         What::Customers => Permission::CustomersDelete,
         What::Packages => Permission::PackagesDelete,
     })?;
+    if found.what == What::Customers && found.updated > 0 {
+        operator.require(Permission::CustomersEdit)?;
+    }
     let actor = Actor::from(&operator);
-    let undone = undoing::undo(&db, &actor, operator.tenant, import, clock.now()).await?;
+    let undone = undoing::undo(&db, &secrets, &actor, operator.tenant, import, clock.now()).await?;
     Ok(Json(undone.into()))
 }

@@ -4,7 +4,7 @@
 //! A file is read whole into rows (`formats/`). Up to 500 rows are taken in while the request waits; more are
 //! kept in sealed parts of 500, and a due job takes them in, each part with its deletion in one transaction: so
 //! a kill at any moment leaves every row done once or not yet. What became of each row is kept for 90 days, and
-//! so long what a file made can be taken back.
+//! so long what a file made can be taken back, and customers whom it changed become what they were.
 
 mod customers;
 mod dates;

@@ -231,6 +231,7 @@ pub async fn take_in(
             name: name.chars().take(100).collect(),
             errors: Json(row.errors),
             warnings: Json(Vec::new()),
+            before: None,
         };
         let found = match (there, on_existing) {
             (Some(_), OnExisting::Skip) => {

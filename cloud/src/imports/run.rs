@@ -170,6 +170,7 @@ fn together(erased: Vec<(usize, u32)>, mut lines: Vec<Line>) -> Vec<Line> {
             name: "erased".to_owned(),
             errors: Json(vec![why]),
             warnings: Json(Vec::new()),
+            before: None,
         };
         lines.insert(place, line);
     }

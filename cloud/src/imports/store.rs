@@ -194,6 +194,9 @@ pub struct Line {
     pub name: String,
     pub errors: Json<Vec<FieldError>>,
     pub warnings: Json<Vec<FieldError>>,
+    /// What a customer whom it changed was before, sealed; only on its way into the table.
+    #[sqlx(skip)]
+    pub before: Option<Vec<u8>>,
 }
 
 /// Writes what became of some rows, the first of which has this place in the file, and counts them.
@@ -213,15 +216,16 @@ pub async fn insert_lines(
     let names: Vec<&str> = lines.iter().map(|line| line.name.as_str()).collect();
     let errors: Vec<&Json<Vec<FieldError>>> = lines.iter().map(|line| &line.errors).collect();
     let warnings: Vec<&Json<Vec<FieldError>>> = lines.iter().map(|line| &line.warnings).collect();
+    let befores: Vec<Option<&[u8]>> = lines.iter().map(|line| line.before.as_deref()).collect();
     sqlx::query(
         "with lines as (
              insert into import_rows (tenant_id, import_id, place, line, outcome, subject_id, name, errors,
-                                      warnings, created_at, version)
+                                      warnings, created_at, version, before_sealed)
              select $1, $2, l.place, l.line, l.outcome, l.subject_id, l.name, l.errors, l.warnings, $10,
-                    (select c.version from customers c where c.tenant_id = $1 and c.id = l.subject_id)
+                    (select c.version from customers c where c.tenant_id = $1 and c.id = l.subject_id), l.before
                from unnest($3::integer[], $4::integer[], $5::text[], $6::uuid[], $7::text[], $8::jsonb[],
-                           $9::jsonb[])
-                 as l (place, line, outcome, subject_id, name, errors, warnings)
+                           $9::jsonb[], $11::bytea[])
+                 as l (place, line, outcome, subject_id, name, errors, warnings, before)
              returning outcome)
          update imports i
             set created = i.created + n.created, updated = i.updated + n.updated,
@@ -244,6 +248,7 @@ pub async fn insert_lines(
     .bind(errors)
     .bind(warnings)
     .bind(now)
+    .bind(befores)
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -313,7 +318,7 @@ pub async fn page(
     .await
 }
 
-/// Something that a file made.
+/// Something that a file made or changed.
 #[derive(FromRow, Clone, Debug)]
 pub struct Made {
     pub place: i32,
@@ -322,16 +327,20 @@ pub struct Made {
     pub name: String,
     /// Of a customer, when the file was done with him.
     pub version: Option<i64>,
+    /// Of a customer whom it changed: what he was, sealed.
+    #[sqlx(rename = "before_sealed")]
+    pub before: Option<Vec<u8>>,
 }
 
-/// Those on another's account, who go before him, or all others.
+/// Whom it changed; of those whom it made those on another's account, who go before him, and all others.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Which {
+    Changed,
     Children,
     Others,
 }
 
-/// Up to 500 things that a file made and that were not taken back, after this place.
+/// Up to 500 things that a file made, or customers whom it changed, and that were not taken back, after this place.
 pub async fn made(
     tx: &mut Tx,
     import: ImportId,
@@ -339,24 +348,33 @@ pub async fn made(
     after: i32,
 ) -> sqlx::Result<Vec<Made>> {
     sqlx::query_as(
-        "select place, line, subject_id, name, version
+        "select place, line, subject_id, name, version, before_sealed
            from import_rows
-          where tenant_id = $1 and import_id = $2 and place > $3 and outcome = 'CREATED'
+          where tenant_id = $1 and import_id = $2 and place > $3 and outcome = $5
             and subject_id is not null and undone_at is null
-            and exists (select from customers c
-                         where c.tenant_id = $1 and c.id = subject_id and c.parent_id is not null) = $4
+            and ($4::boolean is null
+                 or exists (select from customers c
+                             where c.tenant_id = $1 and c.id = subject_id and c.parent_id is not null) = $4)
           order by place
           limit 500",
     )
     .bind(tx.tenant())
     .bind(import)
     .bind(after)
-    .bind(which == Which::Children)
+    .bind(match which {
+        Which::Changed => None,
+        Which::Children => Some(true),
+        Which::Others => Some(false),
+    })
+    .bind(match which {
+        Which::Changed => Outcome::Updated.word(),
+        Which::Children | Which::Others => Outcome::Created.word(),
+    })
     .fetch_all(&mut **tx)
     .await
 }
 
-/// Notes that these were taken back.
+/// Notes that these were taken back, and forgets what they were before.
 pub async fn note_undone(
     tx: &mut Tx,
     import: ImportId,
@@ -365,7 +383,7 @@ pub async fn note_undone(
 ) -> sqlx::Result<()> {
     sqlx::query(
         "with gone as (
-             update import_rows set undone_at = $4
+             update import_rows set undone_at = $4, before_sealed = null
               where tenant_id = $1 and import_id = $2 and place = any($3))
          update imports set undone_at = $4 where tenant_id = $1 and id = $2",
     )

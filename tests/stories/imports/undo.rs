@@ -1,6 +1,7 @@
 //! Taking back what a file made.
 
 use anyhow::{Context, Result};
+use easyisp_agent::site::Subscriber;
 use easyisp_tests::world::{Provider, Site, World};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -53,7 +54,7 @@ async fn what_nobody_touched_goes_and_the_rest_stays_with_its_reason() -> Result
     let undone = owner.post(&undo, &json!({})).await?;
     assert_eq!(
         (&undone["undone"], &undone["kept"]),
-        (&json!(1), &json!(4)),
+        (&json!(2), &json!(4)),
         "{undone}"
     );
     let reasons: Vec<(i64, &str, &str)> = undone["rows"]
@@ -83,10 +84,11 @@ async fn what_nobody_touched_goes_and_the_rest_stays_with_its_reason() -> Result
         .await?;
     assert_eq!(status, StatusCode::NOT_FOUND);
     site.knows_nobody("fresh").await?;
+    let before = find(owner, "before").await?;
     assert_eq!(
-        find(owner, "before").await?["name"],
-        "Changed",
-        "what it changed stays"
+        (&before["name"], &before["password"]),
+        (&json!("Before Us"), &json!("before")),
+        "what it changed is as it was"
     );
     assert_eq!(customers(owner).await?, 4);
 
@@ -120,6 +122,114 @@ async fn what_nobody_touched_goes_and_the_rest_stays_with_its_reason() -> Result
     let stranger = Provider::sign_up(&world, "stranger").await?;
     let (status, _) = stranger.owner.call(Method::POST, &undo, None).await?;
     assert_eq!(status, StatusCode::NOT_FOUND);
+    site.stop().await;
+    world.stop().await
+}
+
+/// Whom a file changed is what he was, to the second of his end and to his labels, and his site knows; whom somebody
+/// changed since, or whose address is another's meanwhile, stays and says why.
+#[tokio::test(flavor = "multi_thread")]
+async fn whom_it_changed_is_what_he_was() -> Result<()> {
+    let world = World::start().await?;
+    let isp = Provider::sign_up(&world, "asitwas").await?;
+    let owner = &isp.owner;
+    isp.subscribe(&world).await?;
+    let site = Site::open(&world, &isp).await?;
+    let fast = owner.add_package("Fast", 50, 3000, 2).await?;
+    let text = "username,password,name,type,package,ip,mac,tags,devices,expiry\n\
+                asha,asha-word,Asha Njeri,PPPOE,Home 10,10.0.0.5,AA:BB:CC:DD:EE:01,roof,2,2027-06-01 10:30\n\
+                taken,taken-word,Taken,PPPOE,Home 10,10.0.0.6,,,,\n\
+                edited,edited-word,Edited,PPPOE,Home 10,,,,,\n\
+                labels,labels-word,Labels,PPPOE,Home 10,,,old,,\n\
+                joins,joins-word,Joins,PPPOE,Home 10,,,,,2020-01-01\n\
+                mother,mother-word,Mother,PPPOE,Home 10,,,,,\n";
+    report(&world, owner, "", text).await?;
+    let shown = async |name: &str| -> Result<Value> {
+        let mut found = find(owner, name).await?;
+        let fields = found.as_object_mut().context("a customer")?;
+        fields.remove("updatedAt");
+        Ok(found)
+    };
+    let (asha, labels) = (shown("asha").await?, shown("labels").await?);
+
+    let text = "username,password,name,type,package,ip,mac,tags,devices,expiry,phone,status,parent\n\
+                asha,other-word,Other,HOTSPOT,,10.0.0.9,AA:BB:CC:DD:EE:02,vip,5,2027-09-01,0712345601,SUSPENDED,\n\
+                taken,,,,Fast,10.0.0.7,,,,,,,\n\
+                edited,,Else,,Fast,,,,,,,,\n\
+                labels,,,,,,,new,,,,,\n\
+                joins,,,,,,,,,,,,mother\n";
+    let text = text.replace("Other,HOTSPOT,", "Other,STATIC,");
+    let changed = report(&world, owner, "onExisting=update", text).await?;
+    assert_eq!(counts(&changed), [0, 5, 0, 0], "{changed}");
+    assert_eq!(shown("asha").await?["password"], "other-word");
+    assert_eq!(find(owner, "taken").await?["packageId"], fast.as_str());
+    let lives_at = async |address: [u8; 4]| {
+        let is = |asha: &Subscriber| asha.static_ip == Some(address.into());
+        site.knows("asha", "at her address", is).await
+    };
+    lives_at([10, 0, 0, 9]).await?;
+
+    let edited = find(owner, "edited").await?;
+    let edited = format!("/customers/{}", edited["id"].as_str().context("an id")?);
+    owner.put(&edited, &json!({"phone": "0712345609"})).await?;
+    let rival = "username,password,name,type,ip\nrival,rival-word,Rival,PPPOE,10.0.0.6\n";
+    report(&world, owner, "", rival).await?;
+
+    let undo = changed["importId"].as_str().context("an id")?;
+    let undo = format!("/imports/{undo}/undo");
+    let undone = owner.post(&undo, &json!({})).await?;
+    assert_eq!(
+        (&undone["undone"], &undone["kept"]),
+        (&json!(2), &json!(3)),
+        "{undone}"
+    );
+    let reasons = undone["rows"].as_array().context("rows")?.iter();
+    let reasons: Vec<(&Value, &str)> = reasons
+        .map(|row| (&row["username"], row["reason"].as_str().unwrap_or_default()))
+        .collect();
+    assert_eq!(reasons[0].0, "taken");
+    assert!(reasons[0].1.contains("address that is gone or another's"));
+    assert_eq!(reasons[1], (&json!("edited"), "was changed since"));
+    assert_eq!(reasons[2].0, "joins");
+    assert!(reasons[2].1.starts_with("was put on another's account"));
+    assert_eq!(shown("asha").await?, asha);
+    assert_eq!(shown("labels").await?, labels);
+    assert_eq!(find(owner, "edited").await?["name"], "Else");
+    lives_at([10, 0, 0, 5]).await?;
+
+    // The trail says whose end was moved; nothing of what was is kept any more, nor in the clear before.
+    let trail = owner.get("/audit-logs?action=IMPORT_UNDO").await?;
+    assert!(
+        trail.to_string().contains("2 as they were, 3 stay")
+            && trail.to_string().contains("2027-06-01T07:30:00.000Z"),
+        "{trail}"
+    );
+    let mut tx = world.db().begin(isp.tenant().await?).await?;
+    let (kept, clear): (i64, i64) = sqlx::query_as(
+        "select count(*), count(*) filter (where position('word'::bytea in before_sealed) > 0)
+           from import_rows where before_sealed is not null",
+    )
+    .fetch_one(&mut *tx)
+    .await?;
+    assert_eq!((kept, clear), (2, 0), "taken and edited, sealed");
+    tx.rollback().await?;
+
+    // Once the address is free he gets it back; nobody is put back twice.
+    let rival = find(owner, "rival").await?;
+    let rival = format!("/customers/{}", rival["id"].as_str().context("an id")?);
+    owner.call(Method::DELETE, &rival, None).await?;
+    let again = owner.post(&undo, &json!({})).await?;
+    assert_eq!(
+        (&again["undone"], &again["kept"]),
+        (&json!(1), &json!(2)),
+        "{again}"
+    );
+    let taken = find(owner, "taken").await?;
+    assert_eq!(
+        (&taken["staticIp"], &taken["packageId"]),
+        (&json!("10.0.0.6"), &json!(isp.package))
+    );
+    assert_eq!(world.book_findings().await?, Vec::<String>::new());
     site.stop().await;
     world.stop().await
 }

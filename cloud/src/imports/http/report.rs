@@ -230,7 +230,7 @@ impl ImportPage {
 #[serde(rename_all = "camelCase")]
 #[schema(as = ImportUndone)]
 pub struct Undone {
-    /// Rows whose customer or package is gone now.
+    /// Rows whose customer or package is gone now, or whose customer is as he was.
     undone: i64,
     /// Rows whose customer or package stays.
     kept: usize,

@@ -336,7 +336,7 @@ pub async fn blank_import_rows(
 ) -> sqlx::Result<()> {
     sqlx::query(
         "update import_rows
-            set name = $4, errors = '[]', warnings = '[]'
+            set name = $4, errors = '[]', warnings = '[]', before_sealed = null
           where tenant_id = $1 and (subject_id = $2 or subject_id is null and name = $3)",
     )
     .bind(tx.tenant())
