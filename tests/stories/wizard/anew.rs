@@ -68,7 +68,7 @@ async fn an_attempt_that_fails_leaves_it_serving_and_nobody_shut_out() -> Result
     roof.router.mishap("/ip/hotspot/remove", refused);
     let without = Wish {
         hotspot: None,
-        ..moved()
+        ..wish("Tower")
     };
     let begun = begin_anew(&roof, &without).await?;
     assert_eq!(roof.router.paste(&begun.command).await, Ok(()));
@@ -99,7 +99,7 @@ async fn is_of_one_mind(roof: &mut Roof, id: &str) -> Result<()> {
     roof.switch_on().await?;
     roof.entered(id).await?;
     let mut last = Instant::now();
-    eventually("what the box could not do is done", async || {
+    let done = eventually("what the box could not do is done", async || {
         // Where the box did not know it as the cloud's yet it is tried again.
         if last.elapsed() > Duration::from_millis(500) {
             last = Instant::now();
@@ -112,7 +112,15 @@ async fn is_of_one_mind(roof: &mut Roof, id: &str) -> Result<()> {
         let tells = machine.rows("/system scheduler", "name", "easyisp:heartbeat");
         Ok((!is_due && !tells.is_empty()).then_some(()))
     })
-    .await?;
+    .await;
+    if done.is_err() {
+        let status = owner.get(&format!("/wizard/{id}/status")).await?;
+        let path = format!("/nas/{id}/drift");
+        let (_, drift) = owner.call(reqwest::Method::GET, &path, None).await?;
+        let trail = owner.get("/audit-logs?action=ROUTER_REPAIR").await?;
+        let jobs = owner.get("/jobs").await?;
+        done.with_context(|| format!("{status} {drift} {trail} {jobs}"))?;
+    }
     let mut drift = Value::Null;
     let agrees = eventually("nothing differs", async || {
         let path = format!("/nas/{id}/drift");
