@@ -68,7 +68,7 @@ async fn an_attempt_that_fails_leaves_it_serving_and_nobody_shut_out() -> Result
     roof.router.mishap("/ip/hotspot/remove", refused);
     let without = Wish {
         hotspot: None,
-        ..moved()
+        ..wish("Tower")
     };
     let begun = begin_anew(&roof, &without).await?;
     assert_eq!(roof.router.paste(&begun.command).await, Ok(()));
@@ -100,17 +100,17 @@ async fn is_of_one_mind(roof: &mut Roof, id: &str) -> Result<()> {
     roof.entered(id).await?;
     let mut last = Instant::now();
     eventually("what the box could not do is done", async || {
+        let machine = roof.router.machine();
+        let tells = machine.rows("/system scheduler", "name", "easyisp:heartbeat");
+        if !tells.is_empty() {
+            return Ok(Some(()));
+        }
         // Where the box did not know it as the cloud's yet it is tried again.
         if last.elapsed() > Duration::from_millis(500) {
             last = Instant::now();
             roof.world.clock.advance(MINUTE + Duration::from_secs(1));
         }
-        let jobs = owner.get("/jobs").await?;
-        let jobs = jobs["background"].as_array().context("a list")?;
-        let is_due = jobs.iter().any(|job| job["kind"] == "wizard.complete");
-        let machine = roof.router.machine();
-        let tells = machine.rows("/system scheduler", "name", "easyisp:heartbeat");
-        Ok((!is_due && !tells.is_empty()).then_some(()))
+        Ok(None)
     })
     .await?;
     let mut drift = Value::Null;
