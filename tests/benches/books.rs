@@ -364,8 +364,8 @@ async fn from_the_intent(
     let begun = Instant::now();
     let paying = stream::iter(people)
         .map(async |customer| {
-            // A provider may send 60 prompts a minute.
-            world.clock.advance(Duration::from_millis(1_100));
+            // A provider may send 60 prompts a minute; some of these are sent at one moment of the clock.
+            world.clock.advance(Duration::from_secs(2));
             let (credited, told) = oneshot::channel();
             let begun = Instant::now();
             lock(&waiting).insert(*customer, credited);

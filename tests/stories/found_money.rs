@@ -209,7 +209,7 @@ async fn a_search_among_many_payments_walks_indexes() -> Result<()> {
     .execute(&mut admin)
     .await?;
     for (function, least, most) in [
-        ("found_payments", 10_000, 30_000),
+        ("found_payments", 10_000, i64::MAX),
         ("found_electronic", 0, 50),
     ] {
         let mut tx = books.db.begin(tenant).await?;
