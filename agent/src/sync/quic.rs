@@ -101,7 +101,8 @@ fn ended(error: quinn::ConnectionError) -> PipeError {
     PipeError::Lost(error.to_string())
 }
 
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// Below the half minute for which the shortest-sighted routers remember a way out, and seldom: each costs the line.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
 const IDLE_MILLIS: u32 = 60_000;
 /// Questions that the cloud may have open at once, and connections by ways to devices.
 const QUESTIONS: u32 = 16 + CONNECTIONS_OF_AGENT as u32;

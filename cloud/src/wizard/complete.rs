@@ -38,6 +38,9 @@ pub async fn complete(
 ) -> anyhow::Result<Option<Timestamp>> {
     let writer = Writer::Repair(COMPLETE.to_owned());
     let mut tx = db.begin(tenant).await?;
+    // What its agent tells anew meanwhile is read, or comes after.
+    let named = routers::lock_named(&mut tx, router).await?;
+    let Some(name) = named else { return Ok(None) };
     let row = store::find(&mut tx, router).await?;
     let site = routers::site_of(&mut tx, router).await?;
     let (Some(row), Some(site)) = (row, site) else {
@@ -50,8 +53,6 @@ pub async fn complete(
     if !matches!(row.stage, Stage::Done | Stage::Called | Stage::Waiting) {
         return Ok(Some(again(row.place_since, now)));
     }
-    let named = routers::lock_named(&mut tx, router).await?;
-    let Some(name) = named else { return Ok(None) };
     if routers::claim(&mut tx, router, &writer, now).await.is_err() {
         return Ok(Some(now.plus(AGAIN)));
     }
