@@ -93,7 +93,7 @@ pub fn without_heartbeat(step: &str, refused: &str) -> Option<&'static str> {
 }
 
 /// What is to be in a menu.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ItemV1 {
     /// `/ip hotspot profile`.
     pub menu: String,
@@ -148,7 +148,7 @@ pub enum WhichV1 {
 }
 
 /// What a property is set to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ValueV1 {
     /// Octet for octet.
     Text(String),
@@ -166,7 +166,7 @@ pub struct BeforeV1 {
 }
 
 /// A row as it was read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowV1 {
     /// The router's own number for it; empty for a menu without rows.
     pub id: String,
@@ -174,6 +174,26 @@ pub struct RowV1 {
     pub next: Option<String>,
     /// Property and value, octet for octet.
     pub fields: Vec<(String, Vec<u8>)>,
+}
+
+// Passwords and secrets are among the values.
+
+impl std::fmt::Debug for ItemV1 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ItemV1({} {:?} …)", self.menu, self.which)
+    }
+}
+
+impl std::fmt::Debug for ValueV1 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ValueV1(…)")
+    }
+}
+
+impl std::fmt::Debug for RowV1 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RowV1({} …)", self.id)
+    }
 }
 
 impl From<&Item> for ItemV1 {

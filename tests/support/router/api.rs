@@ -116,8 +116,6 @@ pub(super) async fn listen(router: Router, listener: TcpListener, api: Api) {
         if router.is_away() {
             continue; // nobody listens while it starts
         }
-        // An answer of many rows goes out at once.
-        let _slower_without = stream.set_nodelay(true);
         let key = router.state().machine.api_key();
         let tls = match (api.tls, key) {
             (false, _) => None,
