@@ -152,7 +152,7 @@ fn is_stranger(session: &Session) -> bool {
 }
 
 /// How much later than another agent one may hear the same news, and how far their clocks may be apart.
-const ABREAST: Duration = Duration::from_secs(120);
+pub const ABREAST: Duration = Duration::from_secs(120);
 /// When a stranger is looked at again: his service ends within 60 s of what is known by then (V9).
 const AGAIN: Duration = Duration::from_secs(30);
 

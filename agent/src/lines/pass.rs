@@ -17,7 +17,7 @@ use super::desk::{Due, News};
 use super::driver::{INTERVAL, Lines};
 use super::given;
 use super::rules::{self, Known, Line, Trouble};
-use crate::enforce;
+use crate::enforce::{self, ABREAST};
 use crate::radius::lease::LEASE;
 use crate::routeros::{ApiError, FoundLines, LeaseRow, Scope};
 use crate::site::{Router, Subscriber};
@@ -183,8 +183,17 @@ impl Lines {
                     None => self.parts.site.customer(*customer),
                 };
                 self.is_certain(line.as_deref(), now)
+                    && (line.is_some() || self.is_gone(*customer, now))
             });
         (known.into_iter().map(one).collect(), unknown)
+    }
+
+    /// Whether somebody of whom nothing is known is not there: this run had something of his at a router before, or has
+    /// just heard all that the cloud has to say. Else he may be newer than what the disk held, and the site's other
+    /// agent may have written his rows.
+    fn is_gone(&self, customer: CustomerId, now: Timestamp) -> bool {
+        let was_here = self.lock().placed.contains_key(&customer);
+        was_here || self.parts.site.was_abreast_after(now.minus(ABREAST), now)
     }
 
     /// Whether what somebody is to have is known, though more may be told of him that has not come.
