@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use easyisp_shared::id::{CustomerId, PackageId, RouterId, SiteId};
 use easyisp_shared::time::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sqlx::types::Json;
 
@@ -167,9 +168,12 @@ pub async fn take_in(
     }
     tag(tx, &mut lines, &tagged, depth).await?;
     if depth == Depth::Write {
-        let before = sealed(tx, secrets, before).await?;
-        keep_before(&mut lines, before);
-        settle(tx, &mut lines, &accounts, parents, now).await?;
+        // On whose account he is and how he is billed is more than his own fields: an undo leaves it.
+        let mut before = before;
+        for moved in settle(tx, &mut lines, &accounts, parents, now).await? {
+            before.remove(&moved);
+        }
+        keep_before(tx, secrets, &mut lines, before).await?;
     }
     for line in &mut lines {
         for said in [&mut *line.errors, &mut *line.warnings] {
@@ -186,31 +190,40 @@ pub async fn take_in(
 /// Under which name it is sealed what somebody was before a row changed him.
 pub const BEFORE: &str = "import_rows.before";
 
-/// Sealed for each, as passwords are among it.
-async fn sealed(
-    tx: &mut Tx,
-    secrets: &Secrets,
-    before: HashMap<CustomerId, Value>,
-) -> Result<HashMap<CustomerId, Vec<u8>>, ChangeError> {
-    if before.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let key = secrets.tenant(tx).await?;
-    let seal = |(customer, before): (CustomerId, Value)| {
-        let sealed = key.seal(BEFORE, customer.0, before.to_string().as_bytes());
-        (customer, sealed)
-    };
-    Ok(before.into_iter().map(seal).collect())
+/// What somebody was before a row changed him, and as what it left him.
+#[derive(Serialize, Deserialize)]
+pub struct Before {
+    pub was: Value,
+    pub left: Value,
 }
 
-/// Puts what somebody was beside the row that changed him.
-fn keep_before(lines: &mut [Line], mut before: HashMap<CustomerId, Vec<u8>>) {
-    for line in lines {
-        if line.outcome == Outcome::Updated {
-            let customer = line.subject_id.map(CustomerId);
-            line.before = customer.and_then(|customer| before.remove(&customer));
+/// Puts that beside the rows that changed somebody: sealed, as passwords are among it.
+async fn keep_before(
+    tx: &mut Tx,
+    secrets: &Secrets,
+    lines: &mut [Line],
+    mut before: HashMap<CustomerId, Value>,
+) -> Result<(), ChangeError> {
+    let changed = |line: &&mut Line| line.outcome == Outcome::Updated;
+    let ids = lines.iter_mut().filter(changed);
+    let ids: Vec<CustomerId> = ids
+        .filter_map(|line| Some(CustomerId(line.subject_id?)))
+        .collect();
+    let mut left = many::remember(tx, &ids).await?;
+    if left.is_empty() {
+        return Ok(());
+    }
+    let key = secrets.tenant(tx).await?;
+    for line in lines.iter_mut().filter(changed) {
+        let Some(customer) = line.subject_id.map(CustomerId) else {
+            continue;
+        };
+        if let (Some(was), Some(left)) = (before.remove(&customer), left.remove(&customer)) {
+            let kept = json!(Before { was, left }).to_string();
+            line.before = Some(key.seal(BEFORE, customer.0, kept.as_bytes()));
         }
     }
+    Ok(())
 }
 
 /// Gives those who were made, or may be changed, the labels that their rows name.
@@ -267,15 +280,16 @@ async fn parents(
     Ok(known)
 }
 
-/// Puts those who were made or may be changed on their parents' accounts, and has them billed. What cannot be is said
-/// beside the row, whose customer is there all the same.
+/// Puts those who were made or may be changed on their parents' accounts, and has them billed; of whom that is new. What
+/// cannot be is said beside the row, whose customer is there all the same.
 async fn settle(
     tx: &mut Tx,
     lines: &mut [Line],
     accounts: &[(usize, Account)],
     mut parents: HashMap<String, CustomerId>,
     now: Timestamp,
-) -> Result<(), ChangeError> {
+) -> Result<Vec<CustomerId>, ChangeError> {
+    let mut moved = Vec::new();
     let made: Vec<(String, CustomerId)> = lines
         .iter()
         .filter_map(|line| Some((line.name.clone(), CustomerId(line.subject_id?))))
@@ -320,14 +334,13 @@ async fn settle(
             }
         }
         if changed {
-            // On whose account he is and how he is billed is more than his own fields: an undo leaves it.
-            line.before = None;
+            moved.push(customer);
             if line.outcome == Outcome::Skipped {
                 line.outcome = Outcome::Updated;
             }
         }
     }
-    Ok(())
+    Ok(moved)
 }
 
 /// Errors and warnings of one row.

@@ -7,7 +7,7 @@ use easyisp_shared::time::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::customers::BEFORE;
+use super::customers::{BEFORE, Before};
 use super::store::{self, Made, Which};
 use super::words::What;
 use crate::audit::{self, Action, Actor, Audit};
@@ -134,17 +134,18 @@ async fn put_back(
     let mut reasons = Reasons::new();
     let mut former = Vec::with_capacity(made.len());
     for made in made {
-        let (Some(sealed), Some(version)) = (&made.before, made.version) else {
+        let Some(sealed) = &made.before else {
             reasons.insert(made.subject_id, Some(NOT_KEPT));
             continue;
         };
         let before = key
             .open(BEFORE, made.subject_id, sealed)
             .map_err(ApiError::internal)?;
+        let before: Before = serde_json::from_slice(&before).map_err(ApiError::internal)?;
         former.push(Former {
             customer: made.subject_id.into(),
-            version,
-            before: serde_json::from_slice(&before).map_err(ApiError::internal)?,
+            was: before.was,
+            left: before.left,
         });
     }
     let mut ends = Vec::new();

@@ -1,10 +1,13 @@
 //! Taking back what a file made.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use easyisp_agent::site::Subscriber;
 use easyisp_tests::world::{Provider, Site, World};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::large::{HEAD, file, finished};
 use super::{counts, customers, find, report, send};
@@ -234,6 +237,80 @@ async fn whom_it_changed_is_what_he_was() -> Result<()> {
     world.stop().await
 }
 
+/// What we reckon by ourselves after a file is nobody's change: whose wallet carries him stays carried, whom a wallet was
+/// reckoned for anew is put back all the same, and of two files the newer goes first. A label that somebody gave stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn whom_his_wallet_carries_stays_carried() -> Result<()> {
+    let world = World::start().await?;
+    let isp = Provider::sign_up(&world, "carried").await?;
+    let owner = &isp.owner;
+    let until = world.clock.now().plus(Duration::from_secs(86_400));
+    let mother = isp.add_subscriber("mother", "254712345601", until).await?;
+    isp.add_subscriber("tagged", "254712345602", until).await?;
+    let site = Site::open(&world, &isp).await?;
+    owner.add_package("Fast", 50, 1500, 1).await?;
+    let path = format!("/customers/{mother}");
+    owner.put(&path, &json!({"autoRenew": true})).await?;
+    let money = json!({"amount": 5000});
+    owner.post(&format!("{path}/recharge"), &money).await?;
+    let carried = async |what: &str, package: &str| {
+        let package: Uuid = package.parse()?;
+        site.knows("mother", what, |known| {
+            known.package == Some(package.into())
+                && known.entitlement.funded_until > known.entitlement.paid_until
+        })
+        .await
+    };
+    carried("carried by her wallet", &isp.package).await?;
+    let shown = find(owner, "mother").await?;
+    let update = async |rows: &str| -> Result<String> {
+        let text = format!("username,name,package\n{rows}");
+        let changed = report(&world, owner, "onExisting=update", text).await?;
+        let id = changed["importId"].as_str().context("an id")?;
+        Ok(format!("/imports/{id}/undo"))
+    };
+    let undone = async |undo: &str| -> Result<(Value, Value)> {
+        let told = owner.post(undo, &json!({})).await?;
+        Ok((told["undone"].clone(), told["rows"].clone()))
+    };
+    let funded = async || -> Result<i64> {
+        let mut tx = world.db().begin(isp.tenant().await?).await?;
+        let count =
+            "select count(*) from customers where username = 'mother' and funded_until is not null";
+        Ok(sqlx::query_scalar(count).fetch_one(&mut *tx).await?)
+    };
+
+    let older = update("mother,Other,\ntagged,Other,\n").await?;
+    let newer = update("mother,Third,\n").await?;
+    let tagged = find(owner, "tagged").await?;
+    let tagged = format!("/customers/{}", tagged["id"].as_str().context("an id")?);
+    owner.put(&tagged, &json!({"tags": ["roof"]})).await?;
+    assert_eq!(undone(&newer).await?, (json!(1), json!([])));
+    assert_eq!(funded().await?, 1, "her money carries her at every moment");
+    let (count, rows) = undone(&older).await?;
+    assert_eq!(
+        (&count, &rows[0]["username"]),
+        (&json!(1), &json!("tagged"))
+    );
+    assert_eq!(rows[0]["reason"], "was changed since");
+    assert_eq!(find(owner, "mother").await?["name"], shown["name"]);
+    assert_eq!(find(owner, "tagged").await?["tags"], json!(["roof"]));
+    assert_eq!(funded().await?, 1, "her money carries her at every moment");
+
+    let faster = update("mother,,Fast\n").await?;
+    let fast = find(owner, "mother").await?["packageId"].clone();
+    carried(
+        "carried at her new price",
+        fast.as_str().context("a package")?,
+    )
+    .await?;
+    assert_eq!(undone(&faster).await?, (json!(1), json!([])));
+    carried("carried as before", &isp.package).await?;
+    assert_eq!(world.book_findings().await?, Vec::<String>::new());
+    site.stop().await;
+    world.stop().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_file_is_taken_back_whole() -> Result<()> {
     let world = World::start().await?;
@@ -298,12 +375,19 @@ async fn a_family_goes_as_it_came() -> Result<()> {
     );
     let reasons = [&undone["rows"][0]["reason"], &undone["rows"][1]["reason"]];
     assert_eq!(reasons, ["has child accounts", "was changed since"]);
-    // Who was taken back never came, and was not lost.
+    // Nor is who was there before, and only changed by a file that is taken back, anybody who never came.
+    let text = "username,password,name,type\nclerk,,Clerk Else,PPPOE\n";
+    let changed = report(&world, &isp.owner, "onExisting=update", text).await?;
+    let id = changed["importId"].as_str().context("an id")?;
+    let undo = format!("/imports/{id}/undo");
+    assert_eq!(isp.owner.post(&undo, &json!({})).await?["undone"], 1);
+    isp.owner.call(Method::DELETE, &path, None).await?;
+    // Who was taken back never came, and was not lost; who was there and goes is.
     let churn = isp.owner.get("/reports/churn?months=1").await?;
     let month = &churn["months"][0];
     assert_eq!(
         (&month["joined"], &month["lost"]),
-        (&json!(2), &json!(0)),
+        (&json!(2), &json!(1)),
         "{churn}"
     );
     world.stop().await

@@ -28,10 +28,10 @@ pub async fn remember(
 pub struct Former {
     /// Who.
     pub customer: CustomerId,
-    /// The version at which nobody else has changed him yet.
-    pub version: i64,
     /// What he was, as [`remember`] told.
-    pub before: Value,
+    pub was: Value,
+    /// As what he was left then: who is another by now is not put back. What we reckon by ourselves is not in it.
+    pub left: Value,
 }
 
 /// What came of putting somebody back.
@@ -52,10 +52,10 @@ pub async fn put_back(
 ) -> Result<Vec<PutBack>, ChangeError> {
     let ids: Vec<CustomerId> = former.iter().map(|one| one.customer).collect();
     let held: HashMap<CustomerId, Held> = by_id(store::lock(tx, &ids).await?);
-    let versions: HashMap<CustomerId, i64> = sql::versions(tx, &ids).await?.into_iter().collect();
+    let present = remember(tx, &ids).await?;
     let wanted: Vec<Option<Wanted>> = former
         .iter()
-        .map(|one| Wanted::deserialize(&one.before).ok())
+        .map(|one| Wanted::deserialize(&one.was).ok())
         .collect();
     let places = Places::of(tx, wanted.iter().flatten()).await?;
     let asked: Vec<String> = wanted
@@ -68,18 +68,18 @@ pub async fn put_back(
     let mut outcomes = Vec::with_capacity(former.len());
     let (mut rows, mut labels) = (Vec::new(), Vec::new());
     for (one, wanted) in former.iter().zip(wanted) {
-        let why = match (held.get(&one.customer), versions.get(&one.customer), wanted) {
-            (None, _, _) | (_, None, _) => Some(DELETED),
-            (Some(_), Some(version), _) if *version != one.version => Some(CHANGED),
-            (Some(_), Some(_), Some(wanted))
+        let why = match (present.get(&one.customer), wanted) {
+            (None, _) => Some(DELETED),
+            (Some(present), _) if *present != one.left => Some(CHANGED),
+            (Some(_), Some(wanted))
                 if places.has(&wanted)
                     && addresses.claim(wanted.site_id, wanted.static_ip.clone(), one.customer) =>
             {
                 labels.push((one.customer, wanted.tags));
-                rows.push(&one.before);
+                rows.push(&one.was);
                 None
             }
-            (Some(_), Some(_), Some(_) | None) => Some(GONE),
+            (Some(_), Some(_) | None) => Some(GONE),
         };
         outcomes.push(match why {
             Some(why) => PutBack::Stays(why),

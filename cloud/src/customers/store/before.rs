@@ -7,7 +7,8 @@ use sqlx::types::Json;
 
 use crate::db::Tx;
 
-/// What customers are who are there, by their columns, and their labels; locks them in the order of their ids.
+/// What customers are who are there, by their columns, and their labels; with on whose account, how they are billed and
+/// whether they pause, which is not put back. Locks them in the order of their ids.
 pub async fn remember(
     tx: &mut Tx,
     customers: &[CustomerId],
@@ -24,7 +25,8 @@ pub async fn remember(
                     'installation_fee', c.installation_fee, 'static_ip', c.static_ip, 'macs', c.macs,
                     'rate_up_mbps', c.rate_up_mbps, 'rate_down_mbps', c.rate_down_mbps,
                     'rate_until', c.rate_until, 'promised_from', c.promised_from,
-                    'promised_until', c.promised_until,
+                    'promised_until', c.promised_until, 'username', c.username, 'parent_id', c.parent_id,
+                    'postpaid', c.postpaid, 'paused_at', c.paused_at,
                     'tags', array(select t.tag from customer_tags t
                                    where t.tenant_id = $1 and t.customer_id = c.id
                                    order by t.tag collate \"C\"))
@@ -39,19 +41,8 @@ pub async fn remember(
     .await
 }
 
-/// The versions of customers.
-pub async fn versions(
-    tx: &mut Tx,
-    customers: &[CustomerId],
-) -> sqlx::Result<Vec<(CustomerId, i64)>> {
-    sqlx::query_as("select id, version from customers where tenant_id = $1 and id = any($2)")
-        .bind(tx.tenant())
-        .bind(customers)
-        .fetch_all(&mut **tx)
-        .await
-}
-
-/// Writes what customers were, who are locked; what their wallets would renew is reckoned anew.
+/// Writes what customers were, who are locked. Until when their wallets carry them stays where nothing moved by which it
+/// is reckoned; who was moved is reckoned anew.
 pub async fn put_back(tx: &mut Tx, rows: &[&Value], now: Timestamp) -> sqlx::Result<()> {
     sqlx::query(
         "update customers c
@@ -64,7 +55,11 @@ pub async fn put_back(tx: &mut Tx, rows: &[&Value], now: Timestamp) -> sqlx::Res
                 installation_fee = r.installation_fee, static_ip = r.static_ip, macs = r.macs,
                 rate_up_mbps = r.rate_up_mbps, rate_down_mbps = r.rate_down_mbps, rate_until = r.rate_until,
                 promised_from = r.promised_from, promised_until = r.promised_until,
-                funded_until = case when c.parent_id is not null then c.funded_until end,
+                funded_until = case when c.parent_id is not null
+                                         or c.paid_until = r.paid_until and c.auto_renew = r.auto_renew
+                                            and c.package_id is not distinct from r.package_id
+                                            and c.standing = r.standing
+                                    then c.funded_until end,
                 updated_at = $3, version = c.version + 1
            from jsonb_to_recordset($2) as r (
                 id uuid, site_id uuid, password text, name text, email text, phone text, phone_number text,

@@ -251,7 +251,8 @@ pub async fn lives(
               where tenant_id = $1 and deleted_at >= $2[1] and (paused_at is not null or served_until >= $2[1])
                 and ($4::text is null or connection_type = $4)
                 and not exists (select from import_rows r
-                                 where r.tenant_id = $1 and r.subject_id = customers.id and r.undone_at is not null))
+                                 where r.tenant_id = $1 and r.subject_id = customers.id and r.undone_at is not null
+                                   and r.outcome = 'CREATED'))
          select width_bucket(created_at, $2) as came, case when ended <= $3 then width_bucket(ended, $2) end as ended,
                 count(*)
            from life
