@@ -23,7 +23,7 @@ use super::{
     MOST_CUSTOMERS, MOST_PACKAGES, PART, packages as rows_of_packages, run, table, undo as undoing,
 };
 use crate::api::{Idempotency, Json, Page, Path, Query};
-use crate::audit::{self, Actor, Audit};
+use crate::audit::Actor;
 use crate::auth::Operator;
 use crate::customers::ConnectionType;
 use crate::customers::many::Depth;
@@ -132,7 +132,6 @@ pub async fn customers(
         format: file.format.name(),
         rows: file.rows,
         warnings: file.warnings,
-        of: None,
     };
     take(&db, &secrets, &operator, (idempotency, lot, how), now).await
 }
@@ -146,13 +145,11 @@ struct How {
 }
 
 /// What is taken in, wherever it came from.
-struct Lot<'a> {
+struct Lot {
     /// Which program wrote it.
     format: &'static str,
     rows: Vec<Row>,
     warnings: Vec<String>,
-    /// Whose lists it was read from, for the trail; `None` = a file.
-    of: Option<Audit<'a>>,
 }
 
 /// Takes customers in, or says what would become of them; the answer.
@@ -160,7 +157,7 @@ async fn take(
     db: &Database,
     secrets: &Secrets,
     operator: &Operator,
-    (mut idempotency, mut lot, how): (Idempotency, Lot<'_>, How),
+    (mut idempotency, mut lot, how): (Idempotency, Lot, How),
     now: Timestamp,
 ) -> Result<Response, ApiError> {
     if !operator.may(Permission::CustomersEdit) {
@@ -192,9 +189,6 @@ async fn take(
         now,
     )
     .await?;
-    if let Some(line) = lot.of {
-        audit::record(&mut tx, &Actor::from(operator), line, now).await?;
-    }
     let answer = if lot.rows.len() > PART {
         let id = import.id;
         run::later(&mut tx, secrets, id, lot.rows, &reading, now).await?;
@@ -242,7 +236,7 @@ async fn dry_run(
     db: &Database,
     secrets: &Secrets,
     operator: &Operator,
-    (lot, how): (Lot<'_>, (&Reading, OnExisting)),
+    (lot, how): (Lot, (&Reading, OnExisting)),
     now: Timestamp,
 ) -> Result<Report, ApiError> {
     let mut lines = Vec::with_capacity(lot.rows.len());

@@ -48,7 +48,9 @@ async fn taken_over(face: Face) -> Result<()> {
         .collect();
     assert_eq!(failed, [["tunnel", "service"], ["user0007", "username"]]);
     assert_eq!(customers(owner).await?, 0);
-    assert_eq!(owner.get("/audit-logs").await?["total"], before);
+    // That somebody had it read what a router's users type is known though nothing came of it.
+    let after = owner.get("/audit-logs").await?["total"].clone();
+    assert_eq!(after.as_i64(), before.as_i64().map(|total| total + 1));
 
     let (status, answer) = owner.call(Method::POST, &path, None).await?;
     assert_eq!(status, StatusCode::ACCEPTED, "{answer}");
@@ -101,7 +103,7 @@ async fn taken_over(face: Face) -> Result<()> {
     ensure!(
         trail
             .to_string()
-            .contains("1203 users of the router's own lists")
+            .contains("Read the users of the router's own lists")
             && trail.to_string().contains("of a router's lists: ")
             && !trail.to_string().contains("word-"),
         "{trail}"

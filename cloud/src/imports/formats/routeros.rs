@@ -67,9 +67,13 @@ fn exported(line: u32, kind: &str, words: &[Word]) -> Row {
 
 /// A user as his router tells of him, who is number `place` of those it told of.
 pub fn told(place: u32, user: &RouterUserV1) -> Row {
-    let mut nul = Vec::new();
+    let (mut nul, mut odd) = (Vec::new(), Vec::new());
     let mut said = Vec::with_capacity(user.says.len());
     for (name, value) in &user.says {
+        // What RADIUS compares octet for octet is no text in another alphabet.
+        if matches!(name.as_str(), "name" | "password") && std::str::from_utf8(value).is_err() {
+            odd.push(name);
+        }
         let value = decoded(value);
         match value.contains('\0') {
             true => nul.push(name),
@@ -87,6 +91,10 @@ pub fn told(place: u32, user: &RouterUserV1) -> Row {
     let mut row = subscriber(place, kind, meant);
     for name in nul {
         row.error(name, "holds the character U+0000, which no text may");
+    }
+    for name in odd {
+        let why = "is not UTF-8 on the router, and what his device sends would not be it; give him another there, and import him again";
+        row.error(name, why);
     }
     row
 }

@@ -21,7 +21,7 @@ use super::super::words::OnExisting;
 use super::report::{JobAnswer, Report};
 use super::{How, Lot, take};
 use crate::api::{Idempotency, Path, Query};
-use crate::audit::{Action, Audit};
+use crate::audit::{self, Action, Actor, Audit};
 use crate::auth::Operator;
 use crate::db::Database;
 use crate::error::{ApiError, ErrorEnvelope};
@@ -82,7 +82,13 @@ pub async fn router(
     let mut tx = db.begin(operator.tenant).await?;
     let name = routers::name_of(&mut tx, router).await?;
     let name = name.ok_or(ApiError::NotFound("router"))?;
-    tx.rollback().await?;
+    // Whatever becomes of them, and also of a dry run: their passwords come here.
+    let line = Audit {
+        details: "Read the users of the router's own lists, with their passwords".to_owned(),
+        ..Audit::new(Action::CustomerImport, "router", router, &name)
+    };
+    audit::record(&mut tx, &Actor::from(&operator), line, clock.now()).await?;
+    tx.commit().await?;
 
     let users = users(&db, &live, &operator, router, &clock).await?;
     if users.is_empty() {
@@ -92,18 +98,10 @@ pub async fn router(
         ));
     }
     let rows = rows(router, &users);
-    let of = Audit {
-        details: format!(
-            "{} users of the router's own lists, with passwords",
-            rows.len()
-        ),
-        ..Audit::new(Action::CustomerImport, "router", router, &name)
-    };
     let lot = Lot {
         format: ROUTER,
         rows,
         warnings: Vec::new(),
-        of: Some(of),
     };
     let how = How {
         dry_run: query.dry_run,
