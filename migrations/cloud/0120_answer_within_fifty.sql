@@ -3,22 +3,25 @@
 -- typed by hand only where that is shown.
 
 -- Totals of a list by package or router. The list shows some kinds of connection or all.
-drop index customers_tenant_id_package_id_idx;
 create index customer_of_package on customers (tenant_id, package_id) include (connection_type)
     where deleted_at is null;
-drop index customers_tenant_id_router_id_idx;
 create index customer_of_router on customers (tenant_id, router_id) include (connection_type)
     where deleted_at is null;
 
 -- Who is served and until when; when he came, for the report on who came and left.
-drop index customer_served;
-create index customer_served on customers (tenant_id, served_until) include (connection_type, created_at)
+create index customer_serves on customers (tenant_id, served_until) include (connection_type, created_at)
     where deleted_at is null and standing = 'ACTIVE';
 
 -- Whose paid time ends when, and what he pays then.
-drop index customers_tenant_id_paid_until_idx;
 create index customer_paid on customers (tenant_id, paid_until) include (package_id, funded_until, parent_id, postpaid)
     where deleted_at is null and standing = 'ACTIVE';
+
+-- Those in whose place they are go last: it shuts everybody out, for a moment and not while indexes are made.
+drop index customers_tenant_id_package_id_idx;
+drop index customers_tenant_id_router_id_idx;
+drop index customers_tenant_id_paid_until_idx;
+drop index customer_served;
+alter index customer_serves rename to customer_served;
 
 -- What a search finds of payments that providers told of. Of a word that begins more than a thousand customers the newest
 -- hundred thousand payments are looked through.
