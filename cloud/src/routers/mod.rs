@@ -263,6 +263,11 @@ pub async fn enter_login(
     Ok(Some((draft.name, how)))
 }
 
+/// Whether the agents got in by its API the last time that they tried.
+pub async fn is_entered(tx: &mut Tx, router: RouterId) -> sqlx::Result<bool> {
+    store::is_entered(tx, router).await
+}
+
 /// A password for the agents' login, as it is kept.
 pub async fn seal_login(
     tx: &mut Tx,

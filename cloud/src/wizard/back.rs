@@ -1,11 +1,12 @@
 //! Taking a router back: what of ours stood in a version of its configuration, as work.
 
 use easyisp_shared::setup::text::Fields;
-use easyisp_shared::setup::{Item, Step, Which};
+use easyisp_shared::setup::{HOTSPOTS, Item, PPPOE_SERVERS, Step, Which};
 use easyisp_shared::wire::drift::{RowOfV1, WantedV1, WantedValueV1};
 use easyisp_shared::wire::setup::{ItemV1, ValueV1, WhichV1};
 
 use super::plan::Part;
+use super::rules::Services;
 
 /// What takes a router back.
 #[derive(Clone, PartialEq, Eq)]
@@ -17,6 +18,20 @@ pub struct Back {
 }
 
 impl Back {
+    /// What the router serves then; `None` where that is nothing.
+    pub fn services(&self) -> Option<Services> {
+        let serves = |menu: &str| {
+            let mut items = self.parts.iter().flat_map(|part| &part.items);
+            items.any(|item| item.menu == menu && matches!(item.which, WhichV1::Own { .. }))
+        };
+        match (serves(PPPOE_SERVERS), serves(HOTSPOTS)) {
+            (true, true) => Some(Services::Both),
+            (true, false) => Some(Services::Pppoe),
+            (false, true) => Some(Services::Hotspot),
+            (false, false) => None,
+        }
+    }
+
     /// The same as what to compare a router with.
     pub fn wanted(&self) -> Vec<WantedV1> {
         let items = self.parts.iter().flat_map(|part| &part.items);

@@ -13,6 +13,7 @@ use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::drift;
 use easyisp_shared::wire::router::{PagesV1, RouterAsk, RouterTold};
 
+use super::http::begin::TOKEN_LIFE;
 use super::plan::Stage;
 use super::run::At;
 use super::{http, rules, store};
@@ -50,7 +51,14 @@ pub async fn complete(
         return Ok(None);
     };
     // Somebody is at it, or left it half-way: what it serves by is not what there is.
-    if !matches!(row.stage, Stage::Done | Stage::Called | Stage::Waiting) {
+    let is_at_rest = match row.stage {
+        Stage::Done | Stage::Called | Stage::Waiting => true,
+        // Who did not call while he could is not at it any more.
+        Stage::Fetched => now.since(row.place_since) >= 2 * TOKEN_LIFE,
+        Stage::Failed => row.work_sealed.is_none(),
+        Stage::Configuring | Stage::Undoing => false,
+    };
+    if !is_at_rest {
         return Ok(Some(again(row.place_since, now)));
     }
     if routers::claim(&mut tx, router, &writer, now).await.is_err() {

@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use super::script::{commands, on_error};
-use super::wanted::{Item, Value, Which, marked, wanted};
+use super::wanted::{Item, Value, Which, wanted};
 use super::{Hotspot, PAGES, Release, Setup, mode, quote};
 
 /// The first script of a router, whatever its release. When it is through it calls `callback`, an address with a
@@ -22,6 +22,7 @@ pub fn first_script(setup: &Setup, without: &[&str], callback: &str) -> String {
         quote(&setup.identity)
     ));
     line(":global easyispFailed 0");
+    line(":global easyispLogin 0");
     line(":global easyispFolder \"\"");
     line(
         "{ :global easyispFolder; :if ([:len [/file find where name=\"flash\"]] > 0) do={ :set easyispFolder \"flash/\" } }",
@@ -42,6 +43,15 @@ pub fn first_script(setup: &Setup, without: &[&str], callback: &str) -> String {
             for command in commands(&item) {
                 line(&format!("  {command}"));
             }
+            if let Which::OwnMarked(key, value, mark) = &item.which {
+                // Behind the command that gave it its password: no other line knows that it has it.
+                line(&format!(
+                    "  :global easyispLogin [:len [{} find where {key}={} and comment={}]]",
+                    item.menu,
+                    quote(value),
+                    quote(mark)
+                ));
+            }
         }
         line(&failed);
     }
@@ -61,15 +71,9 @@ pub fn first_script(setup: &Setup, without: &[&str], callback: &str) -> String {
     line(
         "  :foreach one in=[/ip address find] do={ :set addresses ($addresses . [/ip address get $one address] . \",\") }",
     );
-    let ours = match &setup.api {
-        Some(login) => format!(
-            "[:len [/user find where name={} and comment={}]]",
-            quote(&login.user),
-            quote(&marked("user"))
-        ),
-        None => "0".to_owned(),
-    };
-    line(&format!("  :local login {ours}"));
+    line("  :global easyispLogin");
+    line("  :local login $easyispLogin");
+    line("  :set easyispLogin");
     line("  :local told 0");
     line("  :local tries 0");
     line(&format!(

@@ -32,7 +32,8 @@ pub use quote::quote;
 pub use same::{duration, same};
 pub use script::script;
 pub use wanted::{
-    ALIVE, ALLOWED, ANTI_SHARING, BLOCKED, Item, PLAIN_API, SYSLOG_PORT, Step, Value, Which, wanted,
+    ALIVE, ALLOWED, ANTI_SHARING, BLOCKED, HOTSPOTS, Item, PLAIN_API, PPPOE_SERVERS, SYSLOG_PORT,
+    Step, Value, Which, wanted,
 };
 pub use wireless::{Driver, Radio, radio};
 

@@ -10,13 +10,12 @@ use super::{Alive, Release, Setup, quote};
 
 pub use closed::SYSLOG_PORT;
 pub use item::{Item, Step, Value, Which};
-pub use services::{ALLOWED, ANTI_SHARING, BLOCKED};
+pub use services::{ALLOWED, ANTI_SHARING, BLOCKED, HOTSPOTS, PPPOE_SERVERS};
 
-pub(super) use item::marked;
 pub(super) use services::MOST_WANS;
 
 use closed::{firewall, logging, snmp};
-use item::{OURS, agents, found, gone, menu, own, text, word};
+use item::{OURS, agents, found, gone, marked, menu, own, text, word};
 use services::{hotspot, pppoe};
 
 /// `MikroTik`, User: without `policy`, so that this login cannot make others. `ftp` is the right to files, without which
@@ -385,10 +384,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_service_that_is_not_wanted_goes_away() {
-        for (setup, server) in [
-            (hotspot(), "/interface pppoe-server server"),
-            (pppoe(), "/ip hotspot"),
-        ] {
+        for (setup, server) in [(hotspot(), PPPOE_SERVERS), (pppoe(), HOTSPOTS)] {
             let steps = wanted(&setup, Release::V7);
             assert!(
                 matches!(rows(&steps, server)[..], [Which::Gone(..)]),

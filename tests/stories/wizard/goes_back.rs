@@ -15,11 +15,13 @@ async fn ours_goes_back_to_a_version_and_what_is_not_ours_stays() -> Result<()> 
     let roof = Roof::open("back").await?;
     let owner = &roof.isp.owner;
     let id = roof.bring_up("Tower").await?;
+    let versions = format!("/nas/{id}/configurations");
+    let bare = owner.post(&versions, &json!({})).await?;
+    let bare = bare["id"].as_str().context("an id")?;
     let done = owner
         .post(&format!("/wizard/{id}/configure"), &both())
         .await?;
     assert_eq!(done["success"], true, "{done}");
-    let versions = format!("/nas/{id}/configurations");
     let version = owner.post(&versions, &json!({})).await?;
     let version = version["id"].as_str().context("an id")?;
     let good = plain(&roof.router);
@@ -80,10 +82,7 @@ async fn ours_goes_back_to_a_version_and_what_is_not_ours_stays() -> Result<()> 
     let first = results[0].as_str().context("a line")?;
     ensure!(first.starts_with("Saved a backup on the router"), "{said}");
     let message = said["outcome"]["message"].as_str().context("a message")?;
-    ensure!(
-        message.starts_with("Configured and read back"),
-        "it says nothing of customers: {said}"
-    );
+    ensure!(message.starts_with("Configured and tried"), "{said}");
     let mut now = plain(&roof.router);
     let rules = now.entry("/ip firewall filter".to_owned()).or_default();
     let all = rules.len();
@@ -104,6 +103,29 @@ async fn ours_goes_back_to_a_version_and_what_is_not_ours_stays() -> Result<()> 
 
     let trail = owner.get("/audit-logs?action=ROUTER_RESTORE").await?;
     assert_eq!(trail["total"], 3, "{trail}");
+
+    // A version that served nobody: nothing is said of customers, and nothing is held to what it was before.
+    let said = owner
+        .post(&format!("{versions}/{bare}/restore"), &json!({}))
+        .await?;
+    let outcome = &said["outcome"];
+    let message = outcome["message"].as_str().context("a message")?;
+    ensure!(
+        outcome["success"] == true && message.starts_with("Configured and read back"),
+        "{said}"
+    );
+    let served = json!({"hotspot": false, "pppoe": false, "radius": false});
+    assert_eq!(outcome["testResult"], served, "{said}");
+    let (status, drift) = owner
+        .call(
+            Method::POST,
+            &format!("/nas/{id}/drift/repair"),
+            Some(&json!({})),
+        )
+        .await?;
+    let servers = roof.router.machine();
+    let servers = servers.rows("/interface pppoe-server server", "disabled", "no");
+    assert_eq!(servers.len(), 0, "{status} {drift}");
     let list = owner.get(&versions).await?;
     ensure!(
         list["total"].as_i64() >= Some(2),

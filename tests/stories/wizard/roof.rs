@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use easyisp_agent::Agent;
@@ -143,6 +144,16 @@ impl Roof {
         eventually("the agent enters it", async || {
             let verified = self.isp.owner.get(&format!("/wizard/{id}/verify")).await?;
             Ok((verified["apiReachable"] == true).then_some(()))
+        })
+        .await
+    }
+
+    /// Waits until the agent, as it looks at its routers every minute, told that it got in.
+    pub async fn looked_in(&self, id: &str) -> Result<()> {
+        eventually("its agent reads it", async || {
+            self.world.clock.advance(Duration::from_secs(30));
+            let router = self.isp.owner.get(&format!("/nas/{id}")).await?;
+            Ok((router["boardName"] != Value::Null).then_some(()))
         })
         .await
     }

@@ -1,5 +1,6 @@
 # What EasyISP sets up on "site-001" first. It holds secrets: remove the file when it is imported.
 :global easyispFailed 0
+:global easyispLogin 0
 :global easyispFolder ""
 { :global easyispFolder; :if ([:len [/file find where name="flash"]] > 0) do={ :set easyispFolder "flash/" } }
 
@@ -18,6 +19,7 @@
   :global easyispFolder
   :if ([:len [/user group find where name="easyisp"]] = 0) do={ /user group add name="easyisp" policy=api,read,write,test,ftp,sensitive,reboot,password } else={ /user group set [find where name="easyisp"] policy=api,read,write,test,ftp,sensitive,reboot,password }
   :if ([:len [/user find where name="easyisp-agent"]] = 0) do={ /user add name="easyisp-agent" group=easyisp password="an-api-password" address=10.9.0.2/32,10.9.0.3/32 comment=easyisp:user } else={ /user set [find where name="easyisp-agent" and comment="easyisp:user"] group=easyisp password="an-api-password" address=10.9.0.2/32,10.9.0.3/32 comment=easyisp:user }
+  :global easyispLogin [:len [/user find where name="easyisp-agent" and comment="easyisp:user"]]
   :if ([:len [/certificate find where name="easyisp-api"]] = 0) do={ /certificate add name="easyisp-api" common-name=easyisp-api key-size=2048 days-valid=3650 key-usage=digital-signature,key-encipherment,tls-server }
   :if ([:len [/certificate get [find where name="easyisp-api"] fingerprint]] = 0) do={ :do { /certificate sign "easyisp-api" } on-error={ } }
   :local waited 0
@@ -117,7 +119,9 @@
   :set easyispFolder
   :local addresses ""
   :foreach one in=[/ip address find] do={ :set addresses ($addresses . [/ip address get $one address] . ",") }
-  :local login [:len [/user find where name="easyisp-agent" and comment="easyisp:user"]]
+  :global easyispLogin
+  :local login $easyispLogin
+  :set easyispLogin
   :local told 0
   :local tries 0
   :while (($told = 0) and ($tries < 3)) do={ :do { /tool fetch mode=https url=("https://isp.example.com/api/wizard/1/provision-complete\3Fkey\3DK" . "&failed=" . $failed . "&login=" . $login . "&addresses=" . $addresses) keep-result=no; :set told 1 } on-error={ :delay 5s }; :set tries ($tries + 1) }

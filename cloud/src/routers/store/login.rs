@@ -69,6 +69,19 @@ pub async fn put_api_port(
     Ok(())
 }
 
+/// Whether an agent got in by its API the last time that it tried, as far as was told.
+pub async fn is_entered(tx: &mut Tx, router: RouterId) -> sqlx::Result<bool> {
+    sqlx::query_scalar(
+        "select api_asked_at is not null and api_problem is null
+           from routers
+          where tenant_id = $1 and id = $2",
+    )
+    .bind(tx.tenant())
+    .bind(router)
+    .fetch_one(&mut **tx)
+    .await
+}
+
 /// Whether no agent got in by its API so far, as far as was told.
 pub async fn was_never_entered(tx: &mut Tx, router: RouterId) -> sqlx::Result<bool> {
     sqlx::query_scalar(

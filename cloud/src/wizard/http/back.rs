@@ -63,12 +63,16 @@ pub async fn go(
         now,
     };
     let site = hands.free().await?;
-    let services = going.chosen.services.unwrap_or(Services::Both);
-    let choice = serde_json::to_value(&going.chosen).map_err(ApiError::internal)?;
-    let mut work = Work::new(services, None, &[], Vec::new());
+    // What it serves then is what that version served, and that is what is tried and kept.
+    let services = going.back.services();
+    let chosen = Chosen {
+        services,
+        ..going.chosen
+    };
+    let choice = serde_json::to_value(&chosen).map_err(ApiError::internal)?;
+    let mut work = Work::new(services.unwrap_or(Services::Both), None, &[], Vec::new());
     work.steps = going.back.parts;
-    // What it serves then is what that version served, which may be nothing.
-    work.is_part = true;
+    work.is_part = services.is_none();
     let details = details.to_owned();
     let start = move |hands: Hands| async move {
         hands

@@ -57,9 +57,11 @@ pub async fn script(
     monitoring::watch(&mut tx, &secrets, router, &Actor::system(), now).await?;
     let mut known = known(&mut tx, &secrets, router).await?;
     // A board that was reset, or another one in its place, makes a certificate of its own: by a new password its agents
-    // meet it anew. They learn it once it calls, as its script may not come to its end.
+    // meet it anew. They learn it once it calls, as its script may not come to its end. Where they get in nothing is put
+    // at risk.
+    let is_entered = routers::is_entered(&mut tx, router).await?;
     let password = match &mut known.api {
-        Some((user, password)) if user == API_USER => {
+        Some((user, password)) if user == API_USER && !is_entered => {
             *password = routers::random_secret(&tx.entropy());
             Some(routers::seal_login(&mut tx, &secrets, router, password).await?)
         }

@@ -101,7 +101,7 @@ pub(super) fn list(addresses: &[Ipv4Addr]) -> String {
     texts.join(",")
 }
 
-pub(in crate::setup) fn marked(what: &str) -> String {
+pub(super) fn marked(what: &str) -> String {
     format!("{OURS}:{what}")
 }
 

@@ -8,6 +8,12 @@ use super::super::checks::{network, same};
 use super::super::{Hotspot, Lan, Pool, Pppoe, Setup};
 use super::item::{Item, OURS, Value, Which, found, gone, list, marked, menu, own, text, word};
 
+/// Where a router's PPPoE servers are: it serves by PPPoE where it has one of ours.
+pub const PPPOE_SERVERS: &str = "/interface pppoe-server server";
+
+/// Where its hotspots are.
+pub const HOTSPOTS: &str = "/ip hotspot";
+
 /// The list of the addresses that get everything.
 pub const ALLOWED: &str = "easyisp-allowed";
 /// The list of the addresses that get nothing; the agents keep it.
@@ -22,7 +28,7 @@ pub(super) fn pppoe(setup: &Setup) -> Vec<Item> {
     let name = "easyisp-pppoe";
     let nat = marked("nat-pppoe");
     let Some(pppoe) = &setup.pppoe else {
-        let server = "/interface pppoe-server server";
+        let server = PPPOE_SERVERS;
         let mut items = vec![
             gone(server, ("default-profile", name)),
             gone("/ppp profile", ("name", name)),
@@ -92,7 +98,7 @@ fn settings(pppoe: &Pppoe, name: &str) -> Vec<Item> {
 /// It has no comment and no name: its profile is ours alone.
 fn server(pppoe: &Pppoe, interface: &str, name: &str) -> Item {
     own(
-        "/interface pppoe-server server",
+        PPPOE_SERVERS,
         ("default-profile", name),
         vec![
             ("service-name", text(&pppoe.service_name)),
@@ -112,7 +118,7 @@ pub(super) fn hotspot(setup: &Setup) -> Vec<Item> {
     let [mark, nat, garden] = ["hotspot", "nat-hotspot", "garden"].map(marked);
     let Some(hotspot) = &setup.hotspot else {
         let mut items = vec![
-            gone("/ip hotspot", ("name", name)),
+            gone(HOTSPOTS, ("name", name)),
             gone("/ip hotspot profile", ("name", name)),
             gone(GARDEN, ("comment", &garden)),
             gone(GARDEN, ("comment", &marked("garden-address"))),
@@ -247,7 +253,7 @@ fn served(hotspot: &Hotspot, interface: &str, name: &str, mark: &str) -> Vec<Ite
             ],
         ),
         own(
-            "/ip hotspot",
+            HOTSPOTS,
             ("name", name),
             vec![
                 ("interface", text(interface)),
