@@ -113,6 +113,8 @@ pub(super) async fn listen(router: Router, listener: TcpListener, api: Api) {
         let Ok((stream, source)) = listener.accept().await else {
             continue;
         };
+        // An answer is a small one and goes at once, as a router's does.
+        let _is_slow = stream.set_nodelay(true);
         if router.is_away() {
             continue; // nobody listens while it starts
         }
