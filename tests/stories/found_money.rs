@@ -156,6 +156,7 @@ async fn a_search_among_many_payments_walks_indexes() -> Result<()> {
         ("jo", 10_000, 45_000),
     ] {
         let mut tx = books.db.begin(tenant).await?;
+        let walk = Walk::begin(&mut tx, "payments").await?;
         let found: Vec<Uuid> = sqlx::query_scalar(
             "select id from payments
               where tenant_id = $1 and id = any((select found_payments($1, $2, null))::uuid[])",
@@ -165,18 +166,19 @@ async fn a_search_among_many_payments_walks_indexes() -> Result<()> {
         .fetch_all(&mut *tx)
         .await?;
         assert_eq!(found.len(), count, "{typed}");
-        let (whole, read) = walked(&mut tx, "payments").await?;
+        let (whole, read) = walk.end(&mut tx).await?;
         assert_eq!(whole, 0, "{typed}: the whole table was read");
         assert!(read <= most, "{typed}: {read} rows were read");
     }
     // What is nobody's, among all that is somebody's.
     let mut tx = books.db.begin(tenant).await?;
+    let walk = Walk::begin(&mut tx, "payments").await?;
     let none: Vec<Uuid> =
         sqlx::query_scalar("select unnest(found_unallocated($1, 'R00000', null))")
             .bind(tenant)
             .fetch_all(&mut *tx)
             .await?;
-    let (whole, read) = walked(&mut tx, "payments").await?;
+    let (whole, read) = walk.end(&mut tx).await?;
     assert!(none.is_empty() && whole == 0, "{none:?}, {whole} scans");
     assert!(read <= 20_000, "{read} rows were read");
     drop(tx);
@@ -213,6 +215,7 @@ async fn a_search_among_many_payments_walks_indexes() -> Result<()> {
         ("found_electronic", 0, 50),
     ] {
         let mut tx = books.db.begin(tenant).await?;
+        let walk = Walk::begin(&mut tx, "payments").await?;
         let ids: Vec<Uuid> = sqlx::query_scalar(match function {
             "found_payments" => "select unnest(found_payments($1, 'nobody', null))",
             _ => "select unnest(found_electronic($1, 'nobody', null))",
@@ -221,7 +224,7 @@ async fn a_search_among_many_payments_walks_indexes() -> Result<()> {
         .fetch_all(&mut *tx)
         .await?;
         assert_eq!(ids, Vec::<Uuid>::new(), "{function}");
-        let (_, read) = walked(&mut tx, "payments").await?;
+        let (_, read) = walk.end(&mut tx).await?;
         assert!(
             (least..=most).contains(&read),
             "{function}: {read} rows were read"
@@ -270,8 +273,29 @@ async fn a_search_among_many_incomes_ends_somewhere() -> Result<()> {
     Ok(())
 }
 
-/// How often a table was read from end to end in this transaction, and how many of its rows by an index.
-pub(crate) async fn walked(tx: &mut Tx, table: &str) -> Result<(i64, i64)> {
+/// How much of a table a transaction read, from a moment in it on.
+///
+/// A connection keeps what it counted for up to a second before it reports it, also over the ends of transactions: what
+/// stands there at first is of those before.
+pub(crate) struct Walk {
+    table: &'static str,
+    before: (i64, i64),
+}
+
+impl Walk {
+    pub(crate) async fn begin(tx: &mut Tx, table: &'static str) -> Result<Walk> {
+        let before = counted(tx, table).await?;
+        Ok(Walk { table, before })
+    }
+
+    /// How often it was read from end to end since, and how many of its rows by an index.
+    pub(crate) async fn end(self, tx: &mut Tx) -> Result<(i64, i64)> {
+        let (whole, read) = counted(tx, self.table).await?;
+        Ok((whole - self.before.0, read - self.before.1))
+    }
+}
+
+async fn counted(tx: &mut Tx, table: &str) -> Result<(i64, i64)> {
     Ok(sqlx::query_as(
         "select coalesce(sum(seq_scan), 0)::bigint, coalesce(sum(idx_tup_fetch), 0)::bigint
            from pg_stat_xact_user_tables where relname = $1",

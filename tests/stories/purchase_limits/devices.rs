@@ -11,7 +11,7 @@ use serde_json::json;
 use sqlx::{Connection, PgConnection};
 
 use super::Stall;
-use crate::found_money::walked;
+use crate::found_money::Walk;
 use crate::vouchers::{make_of, phone};
 use crate::words::MINUTE;
 
@@ -124,10 +124,17 @@ async fn a_purchase_among_many_customers_walks_indexes() -> Result<()> {
         mac: None,
     };
     let package = PackageId(trial.parse().context("an id")?);
+    let walks = [
+        ("customers", Walk::begin(&mut tx, "customers").await?),
+        (
+            "customer_devices",
+            Walk::begin(&mut tx, "customer_devices").await?,
+        ),
+    ];
     let asked = may_buy(&mut tx, &buyer, package, stall.world.clock.now()).await;
     ensure!(matches!(asked, Err(RenewError::Barred(_))), "{asked:?}");
-    for table in ["customers", "customer_devices"] {
-        let (whole, read) = walked(&mut tx, table).await?;
+    for (table, walk) in walks {
+        let (whole, read) = walk.end(&mut tx).await?;
         assert_eq!(whole, 0, "{table} was read from end to end");
         assert!(read <= 20, "{read} rows of {table} were read");
     }
