@@ -116,7 +116,8 @@ pub struct InvoicePage {
 /// Which invoices.
 #[derive(Deserialize, utoipa::IntoParams)]
 pub struct Filter {
-    /// The beginning of a number or of its digits, the whole of a reference, or the beginning of a word of a customer.
+    /// The beginning of a number or of its digits, the whole of a reference, or the beginning of a word of a customer. In
+    /// the newest 10,000 invoices also any part of a number or a reference.
     search: Option<String>,
     /// `pending`, `paid`, `overdue` or `cancelled`.
     #[param(inline)]
