@@ -19,6 +19,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::c2b::worked;
+use crate::invoice_paper::says_nothing;
 use crate::suspended::given_platform;
 use crate::words::{DAY, HOUR, MINUTE};
 
@@ -313,6 +314,14 @@ async fn nobody_gets_money_that_another_was_paid() -> Result<()> {
     })
     .await?;
     kiosk.balanced(&world, 0, 0).await?;
+    // So no invoice sends anybody there.
+    let bill = json!({"customerId": kiosk.amina, "amount": 900, "dueDate": "2027-01-20",
+        "items": [{"description": "Cable", "amount": 900}]});
+    let bill = owner.post("/finance/invoices", &bill).await?;
+    let number = bill["id"].as_str().context("a number")?;
+    says_nothing(&world, &kiosk.isp, number).await?;
+    let path = format!("/finance/invoices/{number}/status");
+    owner.put(&path, &json!({"status": "cancelled"})).await?;
 
     // What is held goes back to its payer; what was paid out is not.
     kiosk.pays(&world, 1000).await?;

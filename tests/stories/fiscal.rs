@@ -12,6 +12,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::finance::Shop;
+use crate::invoice_paper::codes;
 use crate::words::{DAY, MINUTE};
 
 pub fn settings() -> Value {
@@ -131,6 +132,8 @@ async fn each_document_is_signed_and_says_so_on_paper() -> Result<()> {
     for said in ["KRACU0100000001/1", "SIGN000000000001", "INTERNAL00000001"] {
         ensure!(text.contains(said), "{said} is not in {text}");
     }
+    let check = shown["fiscal"]["checkUrl"].as_str().context("an address")?;
+    assert_eq!(codes(&text)?, [check], "as who checks it reads it");
     let text = shop.paper("/finance/credit-notes/CN-20270002/pdf").await?;
     ensure!(text.contains("SIGN000000000002"), "{text}");
     let text = shop

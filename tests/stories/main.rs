@@ -56,6 +56,7 @@ mod hostile_http;
 mod hostile_text;
 mod hostile_udp;
 mod installation;
+mod invoice_paper;
 mod invoice_share;
 mod invoices;
 mod imports;

@@ -28,6 +28,7 @@ use crate::db::{Database, Tx};
 use crate::error::{ApiError, Wrong};
 use crate::finance::{self, Moment};
 use crate::ledger::{self, AccountCode, Charged};
+use crate::payments;
 use crate::pictures;
 use crate::renewals::Method;
 
@@ -116,7 +117,8 @@ pub struct InvoicePage {
 /// Which invoices.
 #[derive(Deserialize, utoipa::IntoParams)]
 pub struct Filter {
-    /// The beginning of a number or of its digits, the whole of a reference, or the beginning of a word of a customer.
+    /// The beginning of a number or of its digits, the whole of a reference, or the beginning of a word of a customer. In
+    /// the newest 10,000 invoices also any part of a number or a reference.
     search: Option<String>,
     /// `pending`, `paid`, `overdue` or `cancelled`.
     #[param(inline)]
@@ -451,7 +453,9 @@ fn shown(facts: &Facts) -> Value {
     })
 }
 
-/// `GET /api/finance/invoices/{invoice}/pdf`: the invoice on paper, by number or id. Errors: 404.
+/// `GET /api/finance/invoices/{invoice}/pdf`: the invoice on paper, by number or id. What is open of it can be paid to the
+/// paybill or till through which the customer would be asked for it, which stands there in words and as a QR code; none
+/// stands there of a short code that is the platform's. Errors: 404.
 #[utoipa::path(get, path = "/api/finance/invoices/{invoice}/pdf", tag = "Invoices",
     params(("invoice" = String, Path)),
     responses((status = 200, description = "The document", body = Vec<u8>, content_type = "application/pdf")))]
@@ -464,9 +468,11 @@ pub async fn print(
     let mut tx = db.begin(operator.tenant).await?;
     let row = find(&mut tx, &Which::parse(&invoice), clock.now()).await?;
     let head = store::letterhead(&mut tx, row.customer_id).await?;
+    let pay_to = payments::pay_to(&mut tx, head.hotspot, head.account_number).await?;
     let logo = pictures::logo(&mut tx).await?;
     drop(tx);
-    Ok(pdf(&row.number, paper::of(&row, &head, logo.as_ref())))
+    let document = paper::of(&row, &head, pay_to.as_ref(), logo.as_ref());
+    Ok(pdf(&row.number, document))
 }
 
 /// A document as an answer.

@@ -9,6 +9,7 @@ use super::Item;
 use super::pdf::{Face, HEIGHT, PageText, WIDTH, document};
 use super::store::{Letterhead, Note, Row};
 use crate::ledger::Charged;
+use crate::payments::PayTo;
 use crate::pictures::Pixels;
 
 const MARGIN: u32 = 50;
@@ -20,8 +21,13 @@ const LOGO: u32 = 72;
 /// Letters of a description that fit beside its amount.
 const LETTERS: usize = 70;
 
-/// The invoice as a PDF document.
-pub fn of(invoice: &Row, head: &Letterhead, logo: Option<&Pixels>) -> Vec<u8> {
+/// The invoice as a PDF document. While something of it is open it says where to pay that to, where there is such a place.
+pub fn of(
+    invoice: &Row,
+    head: &Letterhead,
+    pay_to: Option<&PayTo>,
+    logo: Option<&Pixels>,
+) -> Vec<u8> {
     let zone = TimeZone::get(&head.time_zone).unwrap_or(TimeZone::UTC);
     let mut paper = Paper::begin();
     paper.head(head, logo);
@@ -55,16 +61,22 @@ pub fn of(invoice: &Row, head: &Letterhead, logo: Option<&Pixels>) -> Vec<u8> {
         paper.amount(Face::Bold, &owed, open);
         paper.gap();
     }
-    if let (Some(paybill), Some(amount)) = (&head.paybill, open) {
-        let pay = format!(
-            "Pay by M-Pesa: pay bill {paybill}, account {}",
-            head.account_number
-        );
-        paper.line(Face::Plain, 10, &pay);
+    if let (Some(pay_to), Some(amount)) = (pay_to, open) {
+        let (said, coded) = match pay_to {
+            PayTo::Paybill { number, account } => (
+                format!("pay bill {number}, account {account}"),
+                format!("pay bill {number} account {account}"),
+            ),
+            PayTo::Till { number } => (
+                format!("Buy goods till {number}"),
+                format!("buy goods till {number}"),
+            ),
+        };
+        paper.line(Face::Plain, 10, &format!("Pay by M-Pesa: {said}"));
         // Text, which every phone shows: codes that M-Pesa's own program pays by are made by M-Pesa alone.
         paper.code(&format!(
-            "M-PESA pay bill {paybill} account {} amount {amount} {}",
-            head.account_number, invoice.number
+            "M-PESA {coded} amount {amount} {}",
+            invoice.number
         ));
     }
     if let Some(fiscal) = &invoice.fiscal {

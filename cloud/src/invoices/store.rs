@@ -614,16 +614,14 @@ pub struct Letterhead {
     pub currency: String,
     pub time_zone: String,
     pub account_number: i32,
-    pub paybill: Option<String>,
+    pub hotspot: bool,
 }
 
 /// Reads it.
 pub async fn letterhead(tx: &mut Tx, customer: CustomerId) -> sqlx::Result<Letterhead> {
     sqlx::query_as(
         "select t.business_name, t.email, t.phone, t.location, t.currency, t.time_zone, c.account_number,
-                (select g.shortcode from gateways g
-                  where g.tenant_id = $1 and g.sub_type = 'PAYBILL' and g.is_default
-                    and g.deleted_at is null) as paybill
+                c.connection_type = 'HOTSPOT' as hotspot
            from tenants t
            join customers c on c.tenant_id = $1 and c.id = $2
           where t.tenant_id = $1",

@@ -168,7 +168,8 @@ pub struct Filter {
     #[param(inline)]
     status: Option<Wanted>,
     /// The beginning of a receipt, or the whole of an account, a phone or M-Pesa's id of a prompt; or the beginning of a
-    /// word of a customer.
+    /// word of a customer. In the newest 10,000 payments and the newest 10,000 prompts also any part of an account, and
+    /// four characters or more of a receipt, a phone or a prompt's id.
     search: Option<String>,
     /// `true`: only those that a person must look at.
     review: Option<bool>,
@@ -259,7 +260,8 @@ impl From<Line> for Transaction {
 }
 
 /// `GET /api/payments/mpesa`: M-Pesa payments and prompts that brought none, newest first or sorted as
-/// asked. Without `page` the first 1,000.
+/// asked. Without `page` the first 1,000. A search looks into the middle of accounts, receipts and phones as far back as
+/// the newest 10,000; what is older is found by its beginning or as a whole.
 #[utoipa::path(get, path = "/api/payments/mpesa", tag = "Payments",
     params(("page" = Option<u32>, Query), ("pageSize" = Option<u32>, Query),
         Sort<By>, Filter),

@@ -15,7 +15,7 @@ use super::rules::{Event, State, WINDOW};
 use super::settle;
 use super::store::gateways::{self, Keys};
 use super::store::{self, First, NewIntent, Which};
-use super::words::{GatewayType, SubType};
+use super::words::GatewayType;
 use crate::audit::{self, Action, Actor, Audit};
 use crate::error::ApiError;
 use crate::renewals::{self, RenewError};
@@ -372,12 +372,9 @@ async fn within_limits(
 /// What the payer sees as account: the account number and two letters of this prompt, so that a receipt
 /// that arrives another way finds it; a bank wants its own account.
 fn reference(keys: &Keys, account_number: i32, id: IntentId) -> String {
-    match (keys.sub_type, &keys.account_number) {
-        (SubType::Bank, Some(account)) => account.chars().take(20).collect(),
-        (SubType::Bank, None) | (SubType::Paybill | SubType::Buygoods, _) => {
-            let [.., a, b] = *id.as_bytes();
-            let letter = |byte: u8| char::from(b'A' + byte % 26);
-            format!("{account_number}{}{}", letter(a), letter(b))
-        }
-    }
+    keys.bank_account().unwrap_or_else(|| {
+        let [.., a, b] = *id.as_bytes();
+        let letter = |byte: u8| char::from(b'A' + byte % 26);
+        format!("{account_number}{}{}", letter(a), letter(b))
+    })
 }

@@ -82,7 +82,8 @@ pub struct IncomePage {
 #[serde(rename_all = "camelCase")]
 pub struct Filter {
     /// Of customers' payments the beginning of a receipt, or the whole of an account, a phone or an invoice's reference, or
-    /// the beginning of a word of a customer; of what was typed by hand a part of customer, description or reference.
+    /// the beginning of a word of a customer, and of the newest 10,000 a part of an account, or four characters of a receipt
+    /// or phone, or a part of an invoice's number or reference; of what was typed by hand a part of customer, description or reference.
     search: Option<String>,
     /// `M-Pesa`, `Cash`, `Bank Transfer`, `Card` or `Other`.
     #[param(inline)]

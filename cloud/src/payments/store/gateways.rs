@@ -59,6 +59,17 @@ pub(in super::super) struct Keys {
     pub(in super::super) updated_at: Timestamp,
 }
 
+impl Keys {
+    /// The account that a bank wants of whoever pays to its paybill, as long as M-Pesa shows it; `None` = payers name
+    /// their own.
+    pub(in super::super) fn bank_account(&self) -> Option<String> {
+        match (self.sub_type, &self.account_number) {
+            (SubType::Bank, Some(account)) => Some(account.chars().take(20).collect()),
+            (SubType::Bank, None) | (SubType::Paybill | SubType::Buygoods, _) => None,
+        }
+    }
+}
+
 /// The two keys that every provider's application has, opened.
 pub(in super::super) async fn client_keys(
     secrets: &Secrets,
