@@ -92,6 +92,9 @@ impl Served {
             load,
         };
         let core = blocking(move || Core::open(options)).await?;
+        if identity.is_none() {
+            core.site.begin_abreast(); // a file says all that there is
+        }
         if config.store.save_wear {
             core.outbox.save_wear();
         }
@@ -206,7 +209,6 @@ impl Served {
         tasks.spawn(async move {
             deaf.run_until_cancelled(hearing).await;
         });
-        tasks.spawn(lines.clone().run(cancel.clone()));
         tasks.spawn(reconciler.clone().run(cancel.clone()));
         let keeper = Keeper::new(configurations::Parts {
             site: site.clone(),
@@ -247,7 +249,6 @@ impl Served {
             metered: config.cloud.metered,
         };
         let syslog = Syslog::new(parts, logs);
-        tasks.spawn(syslog.clone().run(cancel.clone()));
         let access = Access::new(access::Parts {
             config: config.access.clone(),
             metered: config.cloud.metered,
@@ -341,6 +342,9 @@ impl Served {
                 Err(cause) => warn!(%cause, "The site's other agents cannot be met"),
             }
         }
+        // Who leads is known before anything is counted: a box that boots takes itself for the only one else.
+        tasks.spawn(lines.clone().run(cancel.clone()));
+        tasks.spawn(syslog.clone().run(cancel.clone()));
         let began = site_clock.monotonic();
         let overview = Arc::new(Overview {
             site,

@@ -100,13 +100,15 @@ impl Lines {
     pub fn take(&self, told: Vec<CountedV1>) {
         for one in told {
             let line = self.parts.site.customer(one.customer);
-            if let Some(line) = line.filter(|line| rules::is_line(line)) {
-                self.take_one(&line, one);
-            }
+            let line = line.filter(|line| rules::is_line(line));
+            self.take_one(line.as_deref(), one);
         }
     }
 
-    fn take_one(&self, line: &Subscriber, told: CountedV1) {
+    /// Of whom this agent does not know yet it keeps how far his queue was counted, so that nothing of it is lost once it
+    /// does.
+    fn take_one(&self, line: Option<&Subscriber>, told: CountedV1) {
+        let customer = told.customer;
         let counter = told.queue.map(|queue| LineCounter {
             router: queue.router,
             queue: queue.queue,
@@ -116,17 +118,23 @@ impl Lines {
         });
         let counted = counter.clone().filter(|counter| {
             let mut state = self.lock();
-            let held = state.counters.get(&line.id);
+            let held = state.counters.get(&customer);
             let is_newer = held.is_none_or(|held| held.at < counter.at)
                 && state.forgotten.is_none_or(|at| at <= counter.at);
             if is_newer {
-                state.counters.insert(line.id, counter.clone());
+                state.counters.insert(customer, counter.clone());
             }
             is_newer
         });
         let is_newer = counted.is_some();
-        let changes = counted.map(|counter| Change::LineCounter(line.id, counter));
+        let changes = counted.map(|counter| Change::LineCounter(customer, counter));
         let changes: Vec<Change> = changes.into_iter().collect();
+        let Some(line) = line else {
+            if !changes.is_empty() {
+                self.parts.radius.note(changes, Box::new(|_| {}));
+            }
+            return;
+        };
         let told_open = told.session.as_ref().map(|session| session.over.is_none());
         let session = told.session.map(|session| report(line, session));
         match &session {

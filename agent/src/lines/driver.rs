@@ -74,6 +74,8 @@ pub(super) struct State {
     known: HashSet<CustomerId>,
     /// At which router rows of whom stand.
     pub(super) placed: HashMap<CustomerId, RouterId>,
+    /// At which router rows of whom stand that this run did not write and knows nothing of, and since when it sees them.
+    pub(super) strangers: HashMap<RouterId, HashMap<CustomerId, Timestamp>>,
     /// What the cloud was told last of whom.
     pub(super) told: HashMap<CustomerId, LineV1>,
     /// Since when more is known to come than came, as the clock counts.
@@ -328,6 +330,7 @@ impl Lines {
         let mut state = self.lock();
         if router.is_none() {
             state.desks.0.remove(&due.router);
+            state.strangers.remove(&due.router);
             return;
         }
         let desk = state.desks.0.get_mut(&due.router);

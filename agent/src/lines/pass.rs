@@ -67,7 +67,8 @@ impl Lines {
         let found = self.parts.apis.kept_lines(router, &scope, WITHIN).await?;
         self.count(router.id, &found, self.parts.clock.now());
 
-        let (judged, mut keep) = self.judge(router, concerned, &people, &found, policy);
+        let (judged, mut keep) =
+            self.judge(router, (concerned, due.whole), &people, &found, policy);
         let mut wanted = Vec::new();
         for one in &judged {
             match &one.outcome {
@@ -114,7 +115,7 @@ impl Lines {
     fn judge(
         &self,
         at: &Router,
-        mut customers: HashSet<CustomerId>,
+        (mut customers, whole): (HashSet<CustomerId>, bool),
         people: &People,
         found: &FoundLines,
         policy: &PolicyV1,
@@ -140,7 +141,7 @@ impl Lines {
             plan: plan.as_ref(),
             may_not_share: false,
         };
-        let one = |customer| {
+        let here = |customer| {
             let line = match people.get(&customer) {
                 Some(known) => known.clone(),
                 None => self.parts.site.customer(customer),
@@ -148,8 +149,10 @@ impl Lines {
             let line = line.filter(|line| rules::is_line(line));
             let stands = stand.contains(&customer).then_some(router);
             let placed = self.lock().placed.get(&customer).copied().or(stands);
-            let line = line.filter(|line| self.router_of(line, placed) == Some(router));
-            let Some(line) = line else {
+            line.filter(|line| self.router_of(line, placed) == Some(router))
+        };
+        let one = |customer| {
+            let Some(line) = here(customer) else {
                 return Judged {
                     customer,
                     verdict: None,
@@ -176,29 +179,64 @@ impl Lines {
                 outcome,
             }
         };
+        let stranger =
+            |customer: &CustomerId| stand.contains(customer) && here(*customer).is_none();
+        let strangers = customers.iter().copied().filter(stranger).collect();
+        let since = self.strangers_since(router, strangers, whole, now);
         let (known, unknown): (HashSet<CustomerId>, HashSet<CustomerId>) =
             customers.into_iter().partition(|customer| {
                 let line = match people.get(customer) {
                     Some(known) => known.clone(),
                     None => self.parts.site.customer(*customer),
                 };
-                self.is_certain(line.as_deref(), now)
-                    && (line.is_some() || self.is_gone(*customer, now))
+                let is_gone = |since: &Timestamp| self.is_gone(*since, now);
+                self.is_certain(line.as_deref(), now) && since.get(customer).is_none_or(is_gone)
             });
         (known.into_iter().map(one).collect(), unknown)
     }
 
-    /// Whether somebody of whom nothing is known is not there: this run had something of his at a router before, or has
-    /// just heard all that the cloud has to say. Else he may be newer than what the disk held, and the site's other
-    /// agent may have written his rows.
-    fn is_gone(&self, customer: CustomerId, now: Timestamp) -> bool {
-        let was_here = self.lock().placed.contains_key(&customer);
-        was_here || self.parts.site.was_abreast_after(now.minus(ABREAST), now)
+    /// Since when this run has seen rows at a router of those of whom it knows nothing there, and that it did not write.
+    /// Who has none any more is forgotten where all rows were read.
+    fn strangers_since(
+        &self,
+        router: RouterId,
+        strangers: Vec<CustomerId>,
+        whole: bool,
+        now: Timestamp,
+    ) -> HashMap<CustomerId, Timestamp> {
+        let mut state = self.lock();
+        let mut before = state.strangers.remove(&router).unwrap_or_default();
+        let strangers = strangers.into_iter();
+        let strangers = strangers.filter(|customer| !state.placed.contains_key(customer));
+        let since: HashMap<CustomerId, Timestamp> = strangers
+            .map(|customer| (customer, before.get(&customer).copied().unwrap_or(now)))
+            .collect();
+        let seen = since.iter().map(|(customer, since)| (*customer, *since));
+        match whole {
+            true => before = seen.collect(),
+            false => before.extend(seen),
+        }
+        state.strangers.insert(router, before);
+        since
+    }
+
+    /// Whether somebody whose rows this run has seen since then, and of whom nothing is known there, has nothing there: it
+    /// has heard all that the cloud has to say since, also what a link that was dying kept back. Else he may be newer than
+    /// what the disk held, or moved since, and the site's other agent may have written his rows.
+    fn is_gone(&self, since: Timestamp, now: Timestamp) -> bool {
+        self.parts.site.was_abreast_after(since.plus(ABREAST), now)
     }
 
     /// Whether what somebody is to have is known, though more may be told of him that has not come.
     fn is_certain(&self, line: Option<&Subscriber>, now: Timestamp) -> bool {
         let site = &self.parts.site;
+        let is_over = |line: &Subscriber| {
+            let is_active = line.entitlement.standing == Standing::Active;
+            is_active && site.stated_end(line, Timestamp::default()) <= now
+        };
+        if site.is_behind_itself() && line.is_some_and(is_over) {
+            return false; // he may have paid by then
+        }
         if site.is_complete() {
             return true;
         }

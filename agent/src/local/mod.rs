@@ -117,6 +117,10 @@ impl Local for LocalSite {
         }
     }
 
+    fn shut_out(&self) {
+        self.questions.enforcer.site().shut_out();
+    }
+
     async fn apply(&self, batch: FeedBatch) -> Result<u64, ApplyError> {
         let epoch = *self.epoch.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.feed.position();

@@ -30,7 +30,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use easyisp_shared::id::AgentId;
-use easyisp_shared::wire::peer::{PeerAnswer, PeerQuestion};
+use easyisp_shared::wire::peer::{KnowsV1, PeerAnswer, PeerQuestion};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -88,13 +88,23 @@ struct Other {
     touch: Mutex<Touch>,
     /// Whether it has said how far it counted the site's lines.
     counted: AtomicBool,
-    /// How often in a row it hung up when it was asked that, as an agent of an older release does; and until which
-    /// monotonic second it is not asked again for that reason.
-    hung_up: AtomicU32,
-    not_asked_until: AtomicU64,
+    /// How it takes being asked that.
+    on_counts: Manners,
+    /// How much it knew of what the cloud has to say when it was asked last, and how it takes being asked that.
+    knows: Mutex<Option<KnowsV1>>,
+    on_knows: Manners,
     /// The monotonic reading at which this agent began to dial it.
     met: Duration,
     gone: CancellationToken,
+}
+
+/// How another agent takes a question: one of an older release hangs up.
+#[derive(Default)]
+struct Manners {
+    /// How often in a row it hung up.
+    hung_up: AtomicU32,
+    /// Until which monotonic second it is not asked again for that reason.
+    not_asked_until: AtomicU64,
 }
 
 /// Whether it is reached.
@@ -292,8 +302,9 @@ impl Peers {
                     stream: tokio::sync::Mutex::new(None),
                     touch: Mutex::new(Touch::Lost(met)),
                     counted: AtomicBool::new(false),
-                    hung_up: AtomicU32::new(0),
-                    not_asked_until: AtomicU64::new(0),
+                    on_counts: Manners::default(),
+                    knows: Mutex::default(),
+                    on_knows: Manners::default(),
                     met,
                     gone: CancellationToken::new(),
                 });
@@ -322,6 +333,7 @@ impl Peers {
                         self.hear_counts(other).await;
                         self.catch_up(other).await;
                     }
+                    self.hear_knowledge(other).await;
                     tokio::time::sleep(BEAT).await;
                 }
             }

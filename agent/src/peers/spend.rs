@@ -176,7 +176,8 @@ impl Peers {
                     PeerAnswer::Taken
                     | PeerAnswer::Here
                     | PeerAnswer::Used(_)
-                    | PeerAnswer::Counted(_),
+                    | PeerAnswer::Counted(_)
+                    | PeerAnswer::Knows(_),
                 )
                 | None => break,
             }

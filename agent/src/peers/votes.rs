@@ -34,6 +34,7 @@ impl Peers {
             PeerQuestion::HowFar(after) => {
                 PeerAnswer::Counted(self.parts.lines.counted_after(after))
             }
+            PeerQuestion::Knows => PeerAnswer::Knows(self.knows()),
         }
     }
 

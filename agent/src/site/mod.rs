@@ -26,7 +26,7 @@ mod unlocks;
 mod verdict;
 mod vouchers;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use easyisp_shared::entitlement;
@@ -93,6 +93,8 @@ pub struct Site {
     known_once: AtomicU64,
     /// Whether that is everything there is.
     abreast: Abreast,
+    /// Whether the cloud took it for one of its agents when it was asked last.
+    shut_out: AtomicBool,
     /// Counts policies.
     policies: watch::Sender<u64>,
 }
@@ -139,6 +141,7 @@ impl Site {
             known_once: AtomicU64::new(0),
             known: AtomicU64::new(0),
             abreast: Abreast::default(),
+            shut_out: AtomicBool::new(false),
             policies: watch::Sender::new(0),
         }
     }
@@ -217,8 +220,24 @@ impl Site {
         self.known.load(Ordering::Acquire) < self.known_once.load(Ordering::Acquire)
     }
 
+    /// Up to which version of the feed everything is known.
+    pub fn version(&self) -> u64 {
+        self.known.load(Ordering::Acquire)
+    }
+
+    /// The cloud does not take this agent for one of the site's any more: another box may be in its place.
+    pub fn shut_out(&self) {
+        self.shut_out.store(true, Ordering::Release);
+    }
+
+    /// Whether that is so.
+    pub fn is_shut_out(&self) -> bool {
+        self.shut_out.load(Ordering::Acquire)
+    }
+
     /// Everything that the cloud had is applied, from now on until told otherwise.
     pub fn begin_abreast(&self) {
+        self.shut_out.store(false, Ordering::Release);
         // A cloud that was put back counts from an earlier version on.
         self.known_once.store(0, Ordering::Release);
         self.abreast.begin();

@@ -191,6 +191,9 @@ impl<L: Local> Keeper<L> {
                 // By the cloud's clock, whatever ours says.
                 let late = *reason == RefusalReason::Late;
                 self.renew_now.store(late, Ordering::Relaxed);
+                if *reason == RefusalReason::Revoked {
+                    self.local.shut_out();
+                }
             }
             let wait = pause(&ended, &mut backoff, &self.config.entropy);
             self.down(&ended);

@@ -58,6 +58,9 @@ pub trait Local: Send + Sync + 'static {
     /// Whether everything that the cloud has is applied: `true` until it has more to say or the link is lost.
     fn caught_up(&self, now: bool);
 
+    /// The cloud does not take this agent for one of the site's any more.
+    fn shut_out(&self);
+
     /// Stores a batch and its cursor in one transaction; returns the cursor then held (for the parts of
     /// a snapshot before its end: the old one).
     ///

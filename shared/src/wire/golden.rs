@@ -85,6 +85,10 @@ fn golden_sentences_between_agents_are_read_and_written_octet_for_octet() {
             over: Some(4),
         }),
     };
+    let knows = KnowsV1 {
+        all: true,
+        version: 1 << 33,
+    };
     let questions = [
         ("peer_open", PeerQuestion::Open(vec![open])),
         ("peer_ping", PeerQuestion::Ping),
@@ -95,6 +99,7 @@ fn golden_sentences_between_agents_are_read_and_written_octet_for_octet() {
         ("peer_ended", PeerQuestion::Ended(vec![name])),
         ("peer_counted", PeerQuestion::Counted(vec![counted.clone()])),
         ("peer_how_far", PeerQuestion::HowFar(Some(counted.customer))),
+        ("peer_knows", PeerQuestion::Knows),
     ];
     for (name, question) in questions {
         let golden = golden(name, &question.encode());
@@ -108,6 +113,7 @@ fn golden_sentences_between_agents_are_read_and_written_octet_for_octet() {
         ("peer_taken", PeerAnswer::Taken),
         ("peer_busy", PeerAnswer::Busy),
         ("peer_so_far", PeerAnswer::Counted(vec![counted])),
+        ("peer_known", PeerAnswer::Knows(knows)),
     ];
     for (name, answer) in answers {
         let golden = golden(name, &answer.encode());

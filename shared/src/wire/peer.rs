@@ -35,6 +35,8 @@ pub enum PeerQuestion {
     Counted(Vec<CountedV1>),
     /// How far were the lines of customers after this one counted, in the order of their ids?
     HowFar(Option<CustomerId>),
+    /// How much do you know of what the cloud has to say?
+    Knows,
 }
 
 /// What the other answers.
@@ -56,6 +58,17 @@ pub enum PeerAnswer {
     Busy,
     /// To [`PeerQuestion::HowFar`]: the next ones, none where there are no more.
     Counted(Vec<CountedV1>),
+    /// To [`PeerQuestion::Knows`].
+    Knows(KnowsV1),
+}
+
+/// How much an agent knows of what the cloud has to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnowsV1 {
+    /// All of it, by a link that is up or was a moment ago.
+    pub all: bool,
+    /// Up to which version of the feed.
+    pub version: u64,
 }
 
 /// A voucher's first use.

@@ -170,6 +170,8 @@ impl Crowd {
 }
 
 impl Local for Crowd {
+    fn shut_out(&self) {}
+
     async fn position(&self) -> Result<Position, Unavailable> {
         Ok(*self.position())
     }

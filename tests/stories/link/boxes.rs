@@ -162,6 +162,8 @@ pub fn login(name: &str, nth: usize) -> Up {
 }
 
 impl Local for TestBox {
+    fn shut_out(&self) {}
+
     async fn position(&self) -> Result<Position, Unavailable> {
         Ok(self.held().position)
     }

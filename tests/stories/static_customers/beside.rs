@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::words::{DAY, MINUTE};
 
 const QUEUE: &str = "easyisp-school";
+const CLINIC: &str = "easyisp-clinic";
 const MEGABYTE: u64 = 1_000_000;
 /// A look, and some.
 const LOOK: Duration = Duration::from_secs(315);
@@ -160,27 +161,104 @@ async fn two_boxes_that_boot_a_minute_apart_count_what_passed_meanwhile() -> Res
     at.world.stop().await
 }
 
+/// One of two boxes comes back with what it knew days ago and without a way to the cloud: the other one, which hears all,
+/// keeps the lines, whichever was first; and where it is alone it takes nothing of what it does not know away, nor is
+/// anything lost of what that used. Whom the cloud takes for nobody of the site keeps none.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_hears_the_cloud_keeps_the_lines() -> Result<()> {
+    let world = World::start().await?;
+    let isp = Provider::sign_up(&world, "whohears").await?;
+    let mut pair = Site::open_pair_with_api(&world, &isp).await?;
+    let at = Lined::at(world, isp, &pair).await?;
+    pair.know("school").await?;
+    at.looked_at(&pair).await?;
+    let first = leads(&pair)?;
+    ensure!(first == [Lead::Yes, Lead::No], "{first:?}");
+
+    // It is off while another customer is made, and while one of before gets a faster line.
+    pair.site.stop_agent().await;
+    lost_by(pair.second()).await?;
+    let fast = at.isp.owner.add_package("Fast", 50, 3000, 2).await?;
+    let faster = json!({"packageId": fast});
+    let path = format!("/customers/{}/package", at.id);
+    at.isp.owner.put(&path, &faster).await?;
+    let clinic = at.line("clinic", "10.20.0.10").await?;
+    at.holds(&pair, QUEUE, "50000000/50000000").await?;
+    at.holds(&pair, CLINIC, "10000000/10000000").await?;
+    pair.cut_from_cloud(0, true);
+    pair.site.start_agent().await?;
+    eventually("it stands aside", async || {
+        Ok((leads(&pair)? == [Lead::No, Lead::Yes]).then_some(()))
+    })
+    .await?;
+    at.passes_through(&pair, CLINIC, 30, 10).await?;
+    at.used_by(&clinic, 40).await?;
+    at.holds(&pair, QUEUE, "50000000/50000000").await?;
+
+    // Alone it keeps what it knows, and leaves what it does not.
+    pair.stop_second().await;
+    lost_by(pair.site.agent()).await?;
+    for _ in 0..2 {
+        at.looked_at(&pair).await?;
+    }
+    at.holds(&pair, CLINIC, "10000000/10000000").await?;
+    ensure!(
+        pair.site
+            .router
+            .pass_through(CLINIC, 5 * MEGABYTE, 5 * MEGABYTE)
+    );
+    pair.cut_from_cloud(0, false);
+    pair.site.caught_up().await?;
+    pair.site.knows("clinic", "at last", |_| true).await?;
+    at.looked_at(&pair).await?;
+    at.used_by(&clinic, 50).await?;
+    at.holds(&pair, QUEUE, "50000000/50000000").await?;
+
+    let me = pair.site.agent().overview().site.agent();
+    let me = me.context("an id")?;
+    let sites = at.isp.owner.get("/sites").await?;
+    let site = sites["sites"][0]["id"].as_str().context("a site")?;
+    let revoke = format!("/sites/{site}/agents/{me}/revoke");
+    at.isp.owner.post(&revoke, &json!({})).await?;
+    eventually("it keeps no lines any more", async || {
+        let peers = pair.site.agent().overview().peers.clone();
+        let peers = peers.context("others")?;
+        Ok((peers.lead() == Lead::No).then_some(()))
+    })
+    .await?;
+    pair.stop().await;
+    at.world.stop().await
+}
+
+/// Which of the two keeps the lines, as each of them sees it.
+fn leads(pair: &Pair) -> Result<[Lead; 2]> {
+    let mut leads = [Lead::No; 2];
+    for (lead, agent) in leads.iter_mut().zip([pair.site.agent(), pair.second()]) {
+        let peers = agent.overview().peers.clone().context("others")?;
+        *lead = peers.lead();
+    }
+    Ok(leads)
+}
+
 /// A customer at such a site.
 struct Lined {
     world: World,
     isp: Provider,
     id: String,
+    router_id: String,
 }
 
 impl Lined {
     /// A school whose queue stands at the router.
     async fn at(world: World, isp: Provider, pair: &Pair) -> Result<Lined> {
-        let until = world.clock.now().plus(30 * DAY);
-        let school = json!({
-            "username": "school", "password": "school", "name": "School", "phone": "0712345678",
-            "connectionType": "STATIC", "packageId": isp.package, "nasId": pair.site.router_id,
-            "expiresAt": until.to_string(),
-        });
-        let made = isp.owner.post("/customers", &school).await?;
-        let id = made["id"].as_str().context("an id")?.to_owned();
-        let given = json!({"ipAddress": "10.20.0.9"});
-        let path = format!("/customers/{id}/assign-ip");
-        isp.owner.post(&path, &given).await?;
+        let router_id = pair.site.router_id.clone();
+        let mut at = Lined {
+            world,
+            isp,
+            id: String::new(),
+            router_id,
+        };
+        at.id = at.line("school", "10.20.0.9").await?;
         pair.site.knows("school", "at all", |_| true).await?;
         eventually("his queue", async || {
             let queues = pair.site.router.kept("/queue/simple");
@@ -188,7 +266,36 @@ impl Lined {
             Ok(his.then_some(()))
         })
         .await?;
-        Ok(Lined { world, isp, id })
+        Ok(at)
+    }
+
+    /// Makes one.
+    async fn line(&self, name: &str, address: &str) -> Result<String> {
+        let until = self.world.clock.now().plus(30 * DAY);
+        let made = json!({
+            "username": name, "password": name, "name": name, "phone": "0712345678",
+            "connectionType": "STATIC", "packageId": self.isp.package, "nasId": self.router_id,
+            "expiresAt": until.to_string(),
+        });
+        let made = self.isp.owner.post("/customers", &made).await?;
+        let id = made["id"].as_str().context("an id")?.to_owned();
+        let path = format!("/customers/{id}/assign-ip");
+        let given = json!({"ipAddress": address});
+        self.isp.owner.post(&path, &given).await?;
+        Ok(id)
+    }
+
+    /// Waits until a queue has this limit.
+    async fn holds(&self, pair: &Pair, queue: &str, limit: &str) -> Result<()> {
+        let mut held = None;
+        let holds = eventually("a queue with its limit", async || {
+            let queues = pair.site.router.kept("/queue/simple");
+            let his = queues.iter().find(|row| row.value("name") == Some(queue));
+            held = his.and_then(|row| row.value("max-limit").map(str::to_owned));
+            Ok((held.as_deref() == Some(limit)).then_some(()))
+        })
+        .await;
+        holds.with_context(|| format!("{queue}: {held:?}, not {limit}"))
     }
 
     /// Time goes on until both have read everything at the router.
@@ -215,16 +322,24 @@ impl Lined {
 
     /// So many megabytes from him and to him, and they are counted.
     async fn passes(&self, pair: &Pair, up: u64, down: u64) -> Result<()> {
+        self.passes_through(pair, QUEUE, up, down).await
+    }
+
+    async fn passes_through(&self, pair: &Pair, queue: &str, up: u64, down: u64) -> Result<()> {
         let router = &pair.site.router;
-        ensure!(router.pass_through(QUEUE, up * MEGABYTE, down * MEGABYTE));
+        ensure!(router.pass_through(queue, up * MEGABYTE, down * MEGABYTE));
         self.looked_at(pair).await
     }
 
     async fn used(&self, megabytes: u64) -> Result<()> {
+        self.used_by(&self.id, megabytes).await
+    }
+
+    async fn used_by(&self, id: &str, megabytes: u64) -> Result<()> {
         let kilobytes = json!(megabytes * MEGABYTE / 1024);
         let mut used = Value::Null;
         let all = eventually("what he used", async || {
-            used = self.isp.customer(&self.id).await?["dataUsed"].clone();
+            used = self.isp.customer(id).await?["dataUsed"].clone();
             Ok((used == kilobytes).then_some(()))
         })
         .await;
