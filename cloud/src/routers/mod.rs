@@ -263,9 +263,9 @@ pub async fn enter_login(
     Ok(Some((draft.name, how)))
 }
 
-/// Whether the agents got in by its API the last time that they tried.
-pub async fn is_entered(tx: &mut Tx, router: RouterId) -> sqlx::Result<bool> {
-    store::is_entered(tx, router).await
+/// When the agents got in by its API, if they did the last time that they tried.
+pub async fn entered_at(tx: &mut Tx, router: RouterId) -> sqlx::Result<Option<Timestamp>> {
+    store::entered_at(tx, router).await
 }
 
 /// A password for the agents' login, as it is kept.

@@ -27,7 +27,7 @@ pub use drift::note_drift;
 pub use heard::{
     Read, Said, alive, heard, heard_at, note_local_secrets, note_reading, note_said, outside,
 };
-pub use login::{is_entered, put_api_port, put_login, renew_login, was_never_entered};
+pub use login::{entered_at, put_api_port, put_login, renew_login, was_never_entered};
 pub use provision::{lock_by_name, placed, provisioning, was_entered};
 pub use rotation::{begin_rotation, forget_previous_secret, note_secret};
 pub use told::{changed, note_board, note_pools, note_told};

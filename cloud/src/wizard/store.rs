@@ -120,13 +120,15 @@ pub struct Row {
     pub work_sealed: Option<Vec<u8>>,
     /// What the wizard's page keeps for itself.
     pub saved: Option<Value>,
+    /// When it called last.
+    pub called_at: Option<Timestamp>,
 }
 
 /// The set-up of a router that was not deleted; `None` when the wizard never had to do with it.
 pub async fn find(tx: &mut Tx, router: RouterId) -> sqlx::Result<Option<Row>> {
     sqlx::query_as(
         "select s.stage, s.message, s.run, s.place, s.places, s.place_since, s.results, s.tested,
-                s.choice, s.kept, s.work_sealed, s.saved
+                s.choice, s.kept, s.work_sealed, s.saved, s.called_at
            from router_setups s
            join routers r on r.tenant_id = s.tenant_id and r.id = s.router_id
           where s.tenant_id = $1 and s.router_id = $2 and r.deleted_at is null",
@@ -214,13 +216,19 @@ pub async fn note_refusal(
 }
 
 /// Notes where a router called from.
-pub async fn note_call(tx: &mut Tx, router: RouterId, from: &str) -> sqlx::Result<()> {
+pub async fn note_call(
+    tx: &mut Tx,
+    router: RouterId,
+    from: &str,
+    now: Timestamp,
+) -> sqlx::Result<()> {
     sqlx::query(
-        "update router_setups set called_from = $3 where tenant_id = $1 and router_id = $2",
+        "update router_setups set called_from = $3, called_at = $4 where tenant_id = $1 and router_id = $2",
     )
     .bind(tx.tenant())
     .bind(router)
     .bind(from)
+    .bind(now)
     .execute(&mut **tx)
     .await?;
     Ok(())

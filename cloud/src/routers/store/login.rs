@@ -69,10 +69,10 @@ pub async fn put_api_port(
     Ok(())
 }
 
-/// Whether an agent got in by its API the last time that it tried, as far as was told.
-pub async fn is_entered(tx: &mut Tx, router: RouterId) -> sqlx::Result<bool> {
+/// When an agent got in by its API, if it did the last time that it tried, as far as was told.
+pub async fn entered_at(tx: &mut Tx, router: RouterId) -> sqlx::Result<Option<Timestamp>> {
     sqlx::query_scalar(
-        "select api_asked_at is not null and api_problem is null
+        "select case when api_problem is null then api_asked_at end
            from routers
           where tenant_id = $1 and id = $2",
     )

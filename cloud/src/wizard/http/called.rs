@@ -57,9 +57,10 @@ pub async fn script(
     monitoring::watch(&mut tx, &secrets, router, &Actor::system(), now).await?;
     let mut known = known(&mut tx, &secrets, router).await?;
     // A board that was reset, or another one in its place, makes a certificate of its own: by a new password its agents
-    // meet it anew. They learn it once it calls, as its script may not come to its end. Where they get in nothing is put
-    // at risk.
-    let is_entered = routers::is_entered(&mut tx, router).await?;
+    // meet it anew. They learn it once it calls, as its script may not come to its end. Where they got in since it called
+    // last nothing is put at risk.
+    let entered_at = routers::entered_at(&mut tx, router).await?;
+    let is_entered = entered_at.is_some() && entered_at >= row.called_at;
     let password = match &mut known.api {
         Some((user, password)) if user == API_USER && !is_entered => {
             *password = routers::random_secret(&tx.entropy());
@@ -170,7 +171,7 @@ pub async fn complete(
     let before = brief.filter(|brief| brief.status != Status::Offline);
     let place = plan::stays(before.map(|brief| brief.address), place);
     routers::placed(&mut tx, router, place, now).await?;
-    store::note_call(&mut tx, router, &address.to_string()).await?;
+    store::note_call(&mut tx, router, &address.to_string(), now).await?;
     let (how, message) = match complete.failed.unwrap_or(0) {
         0 => (
             Provisioning::Provisioned,
