@@ -37,7 +37,9 @@ async fn what_mpesa_does_not_vouch_for_is_in_no_wallet() -> Result<()> {
     assert_eq!(post(&door, &made_up).await?, 200);
 
     // Real money, of which somebody who knows the address tells first.
-    let real = mpesa.pay_bill(CENTRAL, STRANGER, "70", &slip(&number)).await;
+    let real = mpesa
+        .pay_bill(CENTRAL, STRANGER, "70", &slip(&number))
+        .await;
     let real = real.context("nobody refuses it")?;
     let early = told(&real, json!("70"), &slip(&number), CENTRAL);
     assert_eq!(post(&door, &early).await?, 200);
@@ -65,8 +67,12 @@ async fn what_mpesa_does_not_vouch_for_is_in_no_wallet() -> Result<()> {
         .await?;
     eventually("M-Pesa's word takes the place of it", async || {
         let strays: Vec<Value> = kiosk.strays("OPEN").await?;
-        let said = strays.iter().find(|stray| stray["receipt"] == more.as_str());
-        Ok(said.filter(|stray| stray["amount"] == 30 && stray["vouched"] == true).cloned())
+        let said = strays
+            .iter()
+            .find(|stray| stray["receipt"] == more.as_str());
+        Ok(said
+            .filter(|stray| stray["amount"] == 30 && stray["vouched"] == true)
+            .cloned())
     })
     .await?;
     assert_eq!(count(&world, &kiosk.isp, nobodys).await?, 1);

@@ -62,7 +62,8 @@ async fn what_no_confirmation_told_of_is_found_by_asking() -> Result<()> {
     let platform = kiosk.platforms_tenant().await?;
     eventually("nobody asks any more", async || {
         let mut tx = world.db().begin(platform).await?;
-        let due = "select count(*) from directory.jobs where tenant_id = $1 and kind = 'payments.pull'";
+        let due =
+            "select count(*) from directory.jobs where tenant_id = $1 and kind = 'payments.pull'";
         let due: i64 = sqlx::query_scalar(due)
             .bind(platform)
             .fetch_one(&mut *tx)

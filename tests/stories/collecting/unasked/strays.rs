@@ -1,12 +1,12 @@
 //! What names nobody is kept, and a person of the platform says whose it is.
 
 use anyhow::{Context, Result};
-use easyisp_tests::scenario::{Callback, Payer};
+use easyisp_tests::scenario::{Callback, Payer, Pin};
 use easyisp_tests::world::{World, soon};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::super::{CENTRAL, Kiosk, given_world, refused};
+use super::super::{Kiosk, given_world, refused};
 use super::{STRAY, pay, slip, stranger, told_of};
 use crate::words::MINUTE;
 
@@ -31,7 +31,11 @@ async fn a_slip_is_nobodys_until_a_person_gives_it_to_somebody() -> Result<()> {
     kiosk.has(&world, 0, 0).await?;
     let paged = format!("{STRAY}?page=2&pageSize=1");
     let page = kiosk.platform.get(&paged).await?;
-    assert_eq!((&page["total"], &page["page"]), (&json!(2), &json!(2)), "{page}");
+    assert_eq!(
+        (&page["total"], &page["page"]),
+        (&json!(2), &json!(2)),
+        "{page}"
+    );
     assert_eq!(page["payments"].as_array().map(Vec::len), Some(1), "{page}");
 
     // No provider sees it or gives it to himself.
@@ -40,14 +44,28 @@ async fn a_slip_is_nobodys_until_a_person_gives_it_to_somebody() -> Result<()> {
     for owner in [&kiosk.isp.owner, &stall.owner] {
         for (method, path) in [(Method::GET, STRAY), (Method::POST, path.as_str())] {
             let at = (method, path);
-            refused(owner, at, wish.clone(), StatusCode::FORBIDDEN, "PLATFORM_ONLY").await?;
+            refused(
+                owner,
+                at,
+                wish.clone(),
+                StatusCode::FORBIDDEN,
+                "PLATFORM_ONLY",
+            )
+            .await?;
         }
     }
     // Nor does a person of the platform without his password, a reason, or a customer of somebody it collects for.
     world.clock.advance(6 * MINUTE);
     let post = || (Method::POST, path.as_str());
     let fresh = "FRESH_LOGIN_REQUIRED";
-    refused(&kiosk.platform, post(), wish.clone(), StatusCode::FORBIDDEN, fresh).await?;
+    refused(
+        &kiosk.platform,
+        post(),
+        wish.clone(),
+        StatusCode::FORBIDDEN,
+        fresh,
+    )
+    .await?;
     kiosk.platform.confirm().await?;
     for wish in [
         json!({"accountNumber": number, "reason": "  "}),
@@ -56,7 +74,9 @@ async fn a_slip_is_nobodys_until_a_person_gives_it_to_somebody() -> Result<()> {
     ] {
         refused(&kiosk.platform, post(), wish, StatusCode::BAD_REQUEST, "").await?;
     }
-    kiosk.assign_refused(&receipt, &his_number, "NOT_COLLECTED").await?;
+    kiosk
+        .assign_refused(&receipt, &his_number, "NOT_COLLECTED")
+        .await?;
     let unknown = format!("{STRAY}/SJK4H7L2ZZ/assign");
     let at = (Method::POST, unknown.as_str());
     refused(&kiosk.platform, at, wish.clone(), StatusCode::NOT_FOUND, "").await?;
@@ -69,7 +89,10 @@ async fn a_slip_is_nobodys_until_a_person_gives_it_to_somebody() -> Result<()> {
         "{given}"
     );
     let active = |customer: &Value| customer["status"] == "ACTIVE";
-    kiosk.isp.customer_becomes(&kiosk.amina, "paid", active).await?;
+    kiosk
+        .isp
+        .customer_becomes(&kiosk.amina, "paid", active)
+        .await?;
     kiosk.has(&world, 1000, 1).await?;
     kiosk.assign_refused(&receipt, &number, "ASSIGNED").await?;
     world.outside.mpesa.confirm_again(&receipt).await;
@@ -91,8 +114,9 @@ async fn a_provider_who_is_off_gets_nothing_by_himself() -> Result<()> {
 
     // A prompt is paid, and its confirmation overtakes its callback and the end of collecting.
     mpesa.script_everybody(Payer {
+        pin: Pin::Held,
         callback: Callback::Held,
-        ..Payer::on_release()
+        ..Payer::default()
     });
     let checkout = kiosk.isp.ask_to_pay(&kiosk.amina, 200).await?;
     kiosk.switch(false).await?;
@@ -107,9 +131,13 @@ async fn a_provider_who_is_off_gets_nothing_by_himself() -> Result<()> {
     let receipt = pay(&world, "1000", &number).await?;
     kiosk.becomes_stray(&receipt, "OPEN").await?;
     kiosk.has(&world, 200, 1).await?;
-    kiosk.assign_refused(&receipt, &number, "NOT_COLLECTED").await?;
+    kiosk
+        .assign_refused(&receipt, &number, "NOT_COLLECTED")
+        .await?;
     kiosk.switch(true).await?;
-    kiosk.assign_refused(&prompted, &number, "RECEIPT_USED").await?;
+    kiosk
+        .assign_refused(&prompted, &number, "RECEIPT_USED")
+        .await?;
     kiosk.assign(&receipt, &number).await?;
     kiosk.has(&world, 1200, 2).await?;
     assert_eq!(kiosk.strays("OPEN").await?, Vec::<Value>::new());
@@ -134,5 +162,3 @@ async fn told_in_trail(world: &World, kiosk: &Kiosk) -> Result<i64> {
     );
     lines.fetch_one(&mut *tx).await.context("the trail")
 }
-
-const _: &str = CENTRAL;
