@@ -108,7 +108,7 @@ pub(crate) fn with_slip(number: &str) -> String {
 }
 
 /// A gateway for this application.
-fn gateway(app: &App) -> Value {
+pub(crate) fn gateway(app: &App) -> Value {
     let (kind, shortcode, store) = match &app.kind {
         Kind::Till(till) => ("BUYGOODS", till.as_str(), app.shortcode.as_str()),
         Kind::Paybill | Kind::Bank => ("PAYBILL", app.shortcode.as_str(), ""),

@@ -185,19 +185,22 @@ async fn switch_on(
     central: &Central,
     now: Timestamp,
 ) -> Result<GatewayId, ApiError> {
-    let own = keys::list(tx).await?;
-    let own = own.iter().filter(|gateway| !gateway.platform);
-    if own
-        .into_iter()
-        .any(|gateway| gateway.shortcode == central.shortcode)
-    {
-        return Err(ApiError::conflict(
-            "OWN_SHORT_CODE",
-            "This tenant has the platform's short code as a gateway of its own; it must be deleted first",
-        ));
-    }
+    not_his_own(tx, central).await?;
     let gateway = central::stand(payments, entropy, tx, central, None, now).await?;
     Ok(gateway.id)
+}
+
+/// Who has the platform's short code as his own would be told of what is others'.
+pub(super) async fn not_his_own(tx: &mut Tx, central: &Central) -> Result<(), ApiError> {
+    let own = keys::list(tx).await?;
+    let mut own = own.iter().filter(|gateway| !gateway.platform);
+    match own.any(|gateway| gateway.shortcode == central.shortcode) {
+        false => Ok(()),
+        true => Err(ApiError::conflict(
+            "OWN_SHORT_CODE",
+            "This tenant has the platform's short code as a gateway of its own; it must be deleted first",
+        )),
+    }
 }
 
 /// Nothing more is asked for through it; what was asked for is followed up.

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 use super::super::Payments;
-use super::super::collecting::no_short_code;
+use super::super::collecting::{no_short_code, not_his_own};
 use super::super::gateways::{locked_at_mpesa, note, pull_number, schedule};
 use super::super::prompt::PromptError;
 use super::super::provider::ProviderError;
@@ -93,7 +93,8 @@ pub struct CentralRequest {
 ///
 /// M-Pesa takes this once. A repeat changes nothing and answers the same, with 200; a `pullNumber` counts even where
 /// M-Pesa takes no addresses.
-/// Errors: 400 `pullNumber`, 403 `FRESH_LOGIN_REQUIRED`, 409 `C2B_REGISTERED`, 422 `PLATFORM_GATEWAY` where the server's
+/// Errors: 400 `pullNumber`, 403 `FRESH_LOGIN_REQUIRED`, 409 `C2B_REGISTERED`, or `OWN_SHORT_CODE` where the platform's
+/// own tenant has the short code as a gateway with keys, 422 `PLATFORM_GATEWAY` where the server's
 /// settings have no short code, `NO_PUBLIC_URL`, `PUBLIC_URL_REFUSED` or `C2B_NOT_IN_APP`, 502 M-Pesa refused, 503 it is
 /// down, 504 it did not answer.
 #[utoipa::path(post, path = "/api/super-admin/collecting/register-c2b", tag = "Platform",
@@ -113,6 +114,7 @@ pub async fn register_central(
     let platform = governed::own(&payments.db).await?;
     let platform = platform.ok_or(ApiError::NotFound("platform"))?;
     let mut tx = payments.db.begin(platform).await?;
+    not_his_own(&mut tx, central).await?;
     let mut keys = central::stand(&payments, &entropy, &mut tx, central, Some(now), now).await?;
     if let Some(number) = request.pull_number {
         keys.pull_number = number.as_deref().map(pull_number).transpose()?;

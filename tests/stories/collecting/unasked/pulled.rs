@@ -1,6 +1,7 @@
 //! M-Pesa tells of nothing by itself: it is asked every ten minutes what has come to the platform's short code.
 
 use anyhow::{Context, Result};
+use easyisp_tests::mpesa::App;
 use easyisp_tests::scenario::{Callback, Payer};
 use easyisp_tests::world::{World, eventually};
 use reqwest::{Method, StatusCode};
@@ -8,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::super::{CENTRAL, Kiosk, given, given_world, refused};
 use super::{REGISTER, STRANGER, register, slip};
+use crate::c2b::gateway;
 use crate::words::MINUTE;
 
 /// V3: with no confirmation at all each payment is found within ten minutes: booked for whose number was typed, kept as
@@ -20,6 +22,15 @@ async fn what_no_confirmation_told_of_is_found_by_asking() -> Result<()> {
     let wrong = (Method::POST, REGISTER);
     let body = json!({"pullNumber": "12"});
     refused(&kiosk.platform, wrong, body, StatusCode::BAD_REQUEST, "").await?;
+    // As a gateway of the platform's own, with keys, it would have two doors.
+    let own = gateway(&App::paybill(CENTRAL));
+    let own = kiosk.platform.post("/payment-gateways", &own).await?;
+    let at = (Method::POST, REGISTER);
+    let conflict = StatusCode::CONFLICT;
+    refused(&kiosk.platform, at, json!({}), conflict, "OWN_SHORT_CODE").await?;
+    let path = format!("/payment-gateways/{}", own["id"].as_str().context("an id")?);
+    let (gone, _) = kiosk.platform.call(Method::DELETE, &path, None).await?;
+    assert!(gone.is_success());
     register(&kiosk.platform, &json!({"pullNumber": "0722000000"})).await?;
     let mpesa = &world.outside.mpesa;
     mpesa.script_everybody(Payer {

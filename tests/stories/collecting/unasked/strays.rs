@@ -10,7 +10,7 @@ use super::super::{Kiosk, given_world, refused};
 use super::{STRAY, pay, slip, stranger, told_of};
 use crate::words::MINUTE;
 
-/// C7: a slip is nobody's, is seen by the platform's people alone and given to somebody once, with a reason that stands in
+/// A slip is nobody's, is seen by the platform's people alone and given to somebody once, with a reason that stands in
 /// the provider's own trail; M-Pesa may say it as often as it likes.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slip_is_nobodys_until_a_person_gives_it_to_somebody() -> Result<()> {
