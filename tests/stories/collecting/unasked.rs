@@ -59,6 +59,22 @@ impl Kiosk {
         Ok(TenantId(me["tenantId"].as_str().context("an id")?.parse()?))
     }
 
+    /// Has M-Pesa asked every ten minutes what has come, and waits until it was asked for the first time.
+    async fn asks(&self, world: &World) -> Result<()> {
+        register(&self.platform, &json!({"pullNumber": "0722000000"})).await?;
+        eventually("it is asked", async || {
+            Ok((!self.pulled(world).await?.is_empty()).then_some(()))
+        })
+        .await
+    }
+
+    /// Until when everything was asked for; empty before it was.
+    async fn pulled(&self, world: &World) -> Result<String> {
+        let mut tx = world.db().begin(self.platforms_tenant().await?).await?;
+        let until = "select coalesce(pulled_until::text, '') from gateways where platform";
+        Ok(sqlx::query_scalar(until).fetch_one(&mut *tx).await?)
+    }
+
     /// Every report was worked on, the platform's own first: they go on from there.
     async fn all_worked(&self, world: &World) -> Result<()> {
         let platform = self.platforms_tenant().await?;
@@ -78,10 +94,6 @@ impl Kiosk {
     /// Stray payments that stand so.
     async fn strays(&self, state: &str) -> Result<Vec<Value>> {
         let listed = self.platform.get(&format!("{STRAY}?state={state}")).await?;
-        assert_eq!(
-            listed["total"],
-            listed["payments"].as_array().map_or(0, Vec::len)
-        );
         Ok(listed["payments"].as_array().context("payments")?.clone())
     }
 

@@ -8,7 +8,7 @@ use easyisp_tests::world::{World, eventually};
 use serde_json::{Value, json};
 
 use super::super::{CENTRAL, central, given};
-use super::{STRANGER, register, slip};
+use super::{STRANGER, slip};
 use crate::c2b::{count, post, told};
 use crate::words::MINUTE;
 
@@ -29,7 +29,7 @@ async fn what_mpesa_does_not_vouch_for_is_in_no_wallet() -> Result<()> {
     });
     let kiosk = given(&world).await?;
     kiosk.switch(true).await?;
-    register(&kiosk.platform, &json!({"pullNumber": "0722000000"})).await?;
+    kiosk.asks(&world).await?;
     let (_, door) = mpesa.c2b_urls(CENTRAL).context("registered")?;
     let number = kiosk.number().await?;
     world.clock.advance(MINUTE);

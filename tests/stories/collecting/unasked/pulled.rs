@@ -31,7 +31,7 @@ async fn what_no_confirmation_told_of_is_found_by_asking() -> Result<()> {
     let path = format!("/payment-gateways/{}", own["id"].as_str().context("an id")?);
     let (gone, _) = kiosk.platform.call(Method::DELETE, &path, None).await?;
     assert!(gone.is_success());
-    register(&kiosk.platform, &json!({"pullNumber": "0722000000"})).await?;
+    kiosk.asks(&world).await?;
     let mpesa = &world.outside.mpesa;
     mpesa.script_everybody(Payer {
         callback: Callback::Never,
@@ -58,10 +58,10 @@ async fn what_no_confirmation_told_of_is_found_by_asking() -> Result<()> {
     kiosk.assign(&lost, &number).await?;
     kiosk.has(&world, 1070, 2).await?;
     for _ in 0..2 {
-        let before = pulled(&world, &kiosk).await?;
+        let before = kiosk.pulled(&world).await?;
         world.clock.advance(10 * MINUTE);
         eventually("it is asked again", async || {
-            Ok((pulled(&world, &kiosk).await? > before).then_some(()))
+            Ok((kiosk.pulled(&world).await? > before).then_some(()))
         })
         .await?;
     }
@@ -83,11 +83,4 @@ async fn what_no_confirmation_told_of_is_found_by_asking() -> Result<()> {
     })
     .await?;
     world.stop().await
-}
-
-/// Until when everything was asked for.
-async fn pulled(world: &World, kiosk: &Kiosk) -> Result<String> {
-    let mut tx = world.db().begin(kiosk.platforms_tenant().await?).await?;
-    let until = "select coalesce(pulled_until::text, '') from gateways where platform";
-    Ok(sqlx::query_scalar(until).fetch_one(&mut *tx).await?)
 }
