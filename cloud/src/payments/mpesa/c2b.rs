@@ -122,7 +122,7 @@ async fn validate(
     let kept = async {
         let mut tx = payments.db.begin(tenant).await?;
         let place = store::keep_validation(&mut tx, id, &report, now).await?;
-        // Only the platform's own door is one of the platform's: who is asked about there is no payer of the platform's.
+        // At the platform's own door: who is about to pay is no customer of the platform's, and nothing of him is kept.
         if place.as_ref().is_some_and(|place| place.platform) {
             strays::empty(&mut tx, id, "answered").await?;
         }
