@@ -3,11 +3,11 @@
 use anyhow::{Context, Result};
 use easyisp_tests::mpesa::App;
 use easyisp_tests::scenario::{Callback, Payer};
-use easyisp_tests::world::{World, eventually};
+use easyisp_tests::world::eventually;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::super::{CENTRAL, Kiosk, given, given_world, refused};
+use super::super::{CENTRAL, given, given_world, refused};
 use super::{REGISTER, STRANGER, register, slip};
 use crate::c2b::gateway;
 use crate::words::MINUTE;
