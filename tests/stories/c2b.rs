@@ -88,7 +88,7 @@ pub(crate) async fn lookup(isp: &Provider, query: &str) -> Result<Value> {
     isp.owner.get(&format!("/payments/lookup?{query}")).await
 }
 
-async fn account(isp: &Provider, customer: &str) -> Result<String> {
+pub(crate) async fn account(isp: &Provider, customer: &str) -> Result<String> {
     let customer = isp.customer(customer).await?;
     Ok(customer["accountNumber"]
         .as_str()
@@ -97,7 +97,7 @@ async fn account(isp: &Provider, customer: &str) -> Result<String> {
 }
 
 /// The same account number with one digit wrong.
-fn with_slip(number: &str) -> String {
+pub(crate) fn with_slip(number: &str) -> String {
     let mut digits = number.as_bytes().to_vec();
     digits[3] = if digits[3] == b'9' {
         b'0'
@@ -108,7 +108,7 @@ fn with_slip(number: &str) -> String {
 }
 
 /// A gateway for this application.
-fn gateway(app: &App) -> Value {
+pub(crate) fn gateway(app: &App) -> Value {
     let (kind, shortcode, store) = match &app.kind {
         Kind::Till(till) => ("BUYGOODS", till.as_str(), app.shortcode.as_str()),
         Kind::Paybill | Kind::Bank => ("PAYBILL", app.shortcode.as_str(), ""),

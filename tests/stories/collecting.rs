@@ -3,6 +3,7 @@
 mod faults;
 mod race;
 mod topups;
+mod unasked;
 
 use std::time::Duration;
 
@@ -296,7 +297,7 @@ async fn nobody_gets_money_that_another_was_paid() -> Result<()> {
     let kiosk = given(&world).await?;
     kiosk.switch(true).await?;
     let mpesa = &world.outside.mpesa;
-    // Somebody pays the platform's paybill by himself: nobody was told of it.
+    // Somebody pays the platform's paybill by himself, and nobody was told of it: M-Pesa has no addresses yet.
     let stray = mpesa
         .pay_bill(CENTRAL, "0799000111", "900", "whoever")
         .await;

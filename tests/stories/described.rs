@@ -15,7 +15,7 @@ use crate::words::{DAY, full};
 
 /// Routes that ask a device or a provider while the caller waits, and may say that it is away. Any other route
 /// that does not answer is a mistake, whatever its description lets it say when the database is busy.
-const ASK_OUTSIDE: [&str; 49] = [
+const ASK_OUTSIDE: [&str; 50] = [
     "DELETE /api/mikrotik/{router}/queues/{queue}",
     "DELETE /api/sessions/{session}",
     "GET /api/customers/{customer}/bandwidth",
@@ -58,6 +58,7 @@ const ASK_OUTSIDE: [&str; 49] = [
     "POST /api/payments/mpesa/stk",
     "POST /api/radius/disconnect",
     "POST /api/sessions/sync",
+    "POST /api/super-admin/collecting/register-c2b",
     "POST /api/tenant/wallet/topup",
     "POST /api/vouchers/redeem",
     "POST /api/wizard/{router}/auto-configure",

@@ -160,6 +160,7 @@ pub enum Action {
     CollectingUpdate,
     SettlementSettle,
     TopUpSettle,
+    StrayAssign,
     RouterCreate,
     RouterUpdate,
     RouterDelete,

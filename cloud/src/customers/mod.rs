@@ -45,7 +45,7 @@ pub use rules::{
     Change, Deed, Draft, beginning_of_phone, draft, password, tag_form, tags, uptime,
     usable_address,
 };
-pub use store::{AtHotspot, ExportRow, Filter, exported, lock_idle};
+pub use store::{AtHotspot, ExportRow, Filter, exported, lock_idle, of_account};
 pub use told::tell_expired;
 pub use words::{ConnectionType, Standing, Status};
 

@@ -23,8 +23,8 @@ pub use list::{By, Filter, ListRow, deleted, list};
 pub use money::{Manual, Mpesa, manual, mpesa};
 pub use read::{
     AtHotspot, Edge, Full, at_hotspot, edge, every_id, find, is_postpaid, known_mac, lock,
-    lock_all, lock_idle, name_and_home, package_type, place, renewing, roaming, sites_online,
-    taken, used,
+    lock_all, lock_idle, name_and_home, of_account, package_type, place, renewing, roaming,
+    sites_online, taken, used,
 };
 pub use told::{ended, note_told};
 pub use unlocks::{put_unlock, unlocks_of_hour, use_unlock};

@@ -1,5 +1,6 @@
 //! `/api/super-admin/tenants/{tenant}/collecting`: whether the platform collects for a tenant through its own short
-//! code, and what was agreed about it.
+//! code, and what was agreed about it. What payers send to that short code by themselves comes to its own door
+//! (`register_central` in `mpesa/register.rs`) and finds its way from there (`unasked.rs`).
 
 use axum::extract::State;
 use easyisp_shared::entropy::Entropy;
@@ -8,13 +9,11 @@ use easyisp_shared::money::Cents;
 use easyisp_shared::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 use super::Payments;
-use super::gateways::new_gateway;
 use super::held::{self, SETTLE};
-use super::mpesa::central::Central;
+use super::mpesa::central::{self, Central};
 use super::store::gateways as keys;
 use super::store::settlements::{self as store, Collecting};
 use super::words::SubType;
@@ -127,12 +126,7 @@ pub async fn set(
             let what = "must be true: it was never switched on for this tenant";
             return Err(ApiError::field("enabled", what));
         }
-        (_, None, true) => {
-            return Err(ApiError::unprocessable(
-                "PLATFORM_GATEWAY",
-                "The server's settings have no short code of the platform: set [mpesa] shortcode and what belongs to it",
-            ));
-        }
+        (_, None, true) => return Err(no_short_code()),
         (_, Some(central), true) => switch_on(&payments, &entropy, &mut tx, central, now).await?,
     };
     let agreed = Collecting {
@@ -162,6 +156,14 @@ pub async fn set(
     Ok(Json(answer))
 }
 
+/// The settings have none.
+pub(super) fn no_short_code() -> ApiError {
+    ApiError::unprocessable(
+        "PLATFORM_GATEWAY",
+        "The server's settings have no short code of the platform: set [mpesa] shortcode and what belongs to it",
+    )
+}
+
 async fn shown(payments: &Payments, tx: &mut Tx) -> Result<Shown, ApiError> {
     let agreed = store::collecting(tx).await?;
     Ok(Shown {
@@ -183,35 +185,22 @@ async fn switch_on(
     central: &Central,
     now: Timestamp,
 ) -> Result<GatewayId, ApiError> {
+    not_his_own(tx, central).await?;
+    let gateway = central::stand(payments, entropy, tx, central, None, now).await?;
+    Ok(gateway.id)
+}
+
+/// Who has the platform's short code as his own would be told of what is others'.
+pub(super) async fn not_his_own(tx: &mut Tx, central: &Central) -> Result<(), ApiError> {
     let own = keys::list(tx).await?;
-    let own = own.iter().filter(|gateway| !gateway.platform);
-    if own
-        .into_iter()
-        .any(|gateway| gateway.shortcode == central.shortcode)
-    {
-        return Err(ApiError::conflict(
+    let mut own = own.iter().filter(|gateway| !gateway.platform);
+    match own.any(|gateway| gateway.shortcode == central.shortcode) {
+        false => Ok(()),
+        true => Err(ApiError::conflict(
             "OWN_SHORT_CODE",
             "This tenant has the platform's short code as a gateway of its own; it must be deleted first",
-        ));
+        )),
     }
-    if let Some(mut gateway) = keys::lock_platform(tx).await? {
-        gateway.shortcode.clone_from(&central.shortcode);
-        gateway.env = central.env;
-        gateway.initiator_name = Some(central.initiator.clone());
-        gateway.updated_at = now;
-        keys::set_platform(tx, &gateway, None).await?;
-        return Ok(gateway.id);
-    }
-    let key = payments.secrets.tenant(tx).await?;
-    let token = hex::encode(entropy.bytes::<32>());
-    let mut gateway = new_gateway(&key, GatewayId::new(now, entropy), &token, now);
-    gateway.name = Some("The platform's".to_owned());
-    gateway.shortcode.clone_from(&central.shortcode);
-    gateway.env = central.env;
-    gateway.initiator_name = Some(central.initiator.clone());
-    gateway.platform = true;
-    keys::insert(tx, &gateway, &Sha256::digest(token.as_bytes()).into()).await?;
-    Ok(gateway.id)
 }
 
 /// Nothing more is asked for through it; what was asked for is followed up.

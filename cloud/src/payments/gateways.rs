@@ -354,7 +354,7 @@ pub async fn test(
 }
 
 /// What is switched on begins at once.
-async fn schedule(tx: &mut Tx, gateway: &Keys, now: Timestamp) -> sqlx::Result<()> {
+pub(super) async fn schedule(tx: &mut Tx, gateway: &Keys, now: Timestamp) -> sqlx::Result<()> {
     match gateway.pull_enabled {
         true => due::at(tx, PULL, gateway.id, now).await,
         false => due::never(tx, PULL, gateway.id).await,
@@ -437,6 +437,13 @@ pub(super) fn new_gateway(key: &TenantKey, id: GatewayId, token: &str, now: Time
     }
 }
 
+/// The phone that M-Pesa wants named by who asks what has moved.
+pub(super) fn pull_number(typed: &str) -> Result<String, ApiError> {
+    let wrong = "must be a Kenyan mobile number such as 0712345678";
+    let phone = PhoneNumber::parse(typed).ok_or_else(|| ApiError::field("pullNumber", wrong))?;
+    Ok(phone.as_str().to_owned())
+}
+
 /// What a new gateway must have.
 fn missing(request: &GatewayRequest) -> Vec<FieldError> {
     let given = |text: &Option<String>| text.as_deref().is_some_and(|text| !is_masked(text));
@@ -513,14 +520,7 @@ fn take(gateway: &mut Keys, request: GatewayRequest, key: &TenantKey) -> Result<
     gateway.for_pppoe = request.for_pppoe.unwrap_or(gateway.for_pppoe);
     gateway.pull_enabled = request.pull_enabled.unwrap_or(gateway.pull_enabled);
     if let Some(number) = request.pull_number {
-        let wrong = || {
-            ApiError::field(
-                "pullNumber",
-                "must be a Kenyan mobile number such as 0712345678",
-            )
-        };
-        let number = number.map(|text| PhoneNumber::parse(&text).ok_or_else(wrong));
-        gateway.pull_number = number.transpose()?.map(|phone| phone.as_str().to_owned());
+        gateway.pull_number = number.as_deref().map(pull_number).transpose()?;
     }
     if gateway.pull_enabled && gateway.pull_number.is_none() {
         return Err(ApiError::field(

@@ -19,7 +19,7 @@ use crate::renewals::RenewError;
 /// The largest body of a callback.
 const MOST_BYTES: usize = 64 * 1024;
 /// When the job takes up a report that nobody worked on: its node stopped in between.
-const RESCUE: Duration = Duration::from_secs(5);
+pub(super) const RESCUE: Duration = Duration::from_secs(5);
 
 /// Whose a path secret is. An unknown one changes nothing and is a 404.
 pub(super) async fn owner(
@@ -86,7 +86,7 @@ pub(super) fn unkept(_: sqlx::Error) -> ApiError {
 }
 
 /// What remains to be done once a report was worked on; what failed is due work, and soon.
-async fn follow(
+pub(super) async fn follow(
     payments: &Payments,
     tenant: TenantId,
     id: InboxId,

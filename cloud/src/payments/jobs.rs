@@ -50,6 +50,7 @@ impl Payments {
         match report.kind {
             Kind::StkCallback => mpesa::stk::work(self, tenant, id, now).await,
             Kind::C2bConfirmation => mpesa::c2b::work(self, tenant, id, report, now).await,
+            Kind::CentralConfirmation => self.hand_on(tenant, id, report, now).await,
             Kind::C2bValidation => Ok(Then::Rest), // kept as done
             Kind::Result | Kind::TimeOut => mpesa::results::work(self, tenant, id, now).await,
             Kind::AirtelCallback => airtel::door::work(self, tenant, id, now).await,

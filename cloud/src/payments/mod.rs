@@ -35,9 +35,11 @@ mod settlements;
 mod stated;
 mod statement;
 mod store;
+mod strays;
 mod suspense;
 mod tokens;
 mod topups;
+mod unasked;
 mod unknown;
 mod words;
 
@@ -132,6 +134,9 @@ pub fn routes() -> Routes {
         .route(Access::Platform, routes!(unknown::list))
         .route(Access::Platform, routes!(unknown::outcome))
         .route(Access::Platform, routes!(collecting::get, collecting::set))
+        .route(Access::Platform, routes!(register::register_central))
+        .route(Access::Platform, routes!(strays::list))
+        .route(Access::Platform, routes!(strays::assign))
         .route(Access::Token, routes!(door::hook))
         .route(Access::Token, routes!(results::done))
         .route(Access::Token, routes!(results::late))

@@ -8,6 +8,7 @@ pub(super) mod lists;
 pub(super) mod owners;
 pub(super) mod refunds;
 pub(super) mod settlements;
+pub(super) mod strays;
 pub(super) mod suspense;
 pub(super) mod topups;
 
@@ -458,6 +459,9 @@ pub(super) enum Kind {
     /// Money that a payer has sent.
     #[sqlx(rename = "C2B_CONFIRMATION")]
     C2bConfirmation,
+    /// The same at the platform's own short code: whose it is, is to be found.
+    #[sqlx(rename = "CENTRAL_CONFIRMATION")]
+    CentralConfirmation,
     /// The answer to what an initiator asked for.
     #[sqlx(rename = "RESULT")]
     Result,
@@ -485,7 +489,7 @@ pub(super) struct Report {
     pub(super) source: String,
 }
 
-/// Keeps what a provider told us, byte for byte, with the work on it due at `work_at`.
+/// Keeps what a provider told us, byte for byte, with the work on it due at `work_at`; once under one id.
 pub(super) async fn keep(
     tx: &mut Tx,
     id: InboxId,
@@ -497,7 +501,8 @@ pub(super) async fn keep(
         "with report as (
              insert into payment_inbox (tenant_id, id, gateway_id, intent_id, kind, body, source,
                                         received_at, receipt, about)
-             values ($1, $2, $3, $4, $11, $5, $6, $7, $12, $13)), ",
+             values ($1, $2, $3, $4, $11, $5, $6, $7, $12, $13)
+                 on conflict (tenant_id, id) do nothing), ",
         due_cte!("$1", "$8", "$9", "$10"),
         " select 1"
     ))

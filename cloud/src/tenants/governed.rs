@@ -59,7 +59,8 @@ async fn some(db: &Database, most: i64) -> Result<Vec<Listed>, ApiError> {
     Ok(listed)
 }
 
-async fn own(db: &Database) -> sqlx::Result<Option<TenantId>> {
+/// The platform's own tenant. `None` before there is anybody of the platform.
+pub async fn own(db: &Database) -> sqlx::Result<Option<TenantId>> {
     let mut directory = db.directory().await?;
     store::platform(&mut directory).await
 }

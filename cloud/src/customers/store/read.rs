@@ -1,6 +1,6 @@
 //! Reading customers.
 
-use easyisp_shared::id::{CustomerId, PackageId, RouterId, SiteId};
+use easyisp_shared::id::{CustomerId, PackageId, RouterId, SiteId, TenantId};
 use easyisp_shared::money::Cents;
 use easyisp_shared::time::Timestamp;
 use uuid::Uuid;
@@ -10,7 +10,7 @@ use crate::customers::lines;
 use crate::customers::networks::Networks;
 use crate::customers::rules::{Draft, Place};
 use crate::customers::words::{ConnectionType, Standing};
-use crate::db::Tx;
+use crate::db::{Database, Tx};
 use crate::packages::{PackageType, Period, PeriodUnit};
 
 /// Up to 500 customers who renew this package by themselves, in the order of their ids.
@@ -31,6 +31,15 @@ pub async fn renewing(
     .bind(after)
     .fetch_all(&mut **tx)
     .await
+}
+
+/// Whose customer has, or had, this account number: it is unique on the platform and given out once. `None` = nobody's.
+pub async fn of_account(db: &Database, number: i32) -> sqlx::Result<Option<TenantId>> {
+    let mut directory = db.glance().await?;
+    sqlx::query_scalar("select tenant_id from directory.account_numbers where number = $1")
+        .bind(number)
+        .fetch_optional(&mut *directory)
+        .await
 }
 
 /// Up to 200 customers who have this package, or, where none is named, may log in at every site; locked, in the order

@@ -17,8 +17,8 @@ use super::super::owner::Keys;
 use super::super::prompt::PromptError;
 use super::super::settle::Then;
 use super::super::store::arrivals::{self, Found, Place};
-use super::super::store::gateways;
 use super::super::store::{self, Kind, Purpose, Report};
+use super::super::store::{gateways, strays};
 use super::super::words::SubType;
 use super::super::{Payments, Source, inquiry};
 use super::confirmation::{named_receipt, read_asked, read_confirmation};
@@ -122,6 +122,10 @@ async fn validate(
     let kept = async {
         let mut tx = payments.db.begin(tenant).await?;
         let place = store::keep_validation(&mut tx, id, &report, now).await?;
+        // At the platform's own door: who is about to pay is no customer of the platform's, and nothing of him is kept.
+        if place.as_ref().is_some_and(|place| place.platform) {
+            strays::empty(&mut tx, id, "answered").await?;
+        }
         tx.commit().await?;
         Ok(place)
     };
@@ -155,8 +159,8 @@ pub async fn confirmation(
 ) -> Result<Json<Confirmed>, ApiError> {
     let (tenant, gateway) = inbox::owner(&payments, &limits, address, &token, Purpose::C2b).await?;
     let body = inbox::read(request).await?;
-    let current = is_current(&payments, tenant, gateway, &token).await;
-    let current = current.map_err(|cause| {
+    let looked_up = look_up(&payments, tenant, gateway, &token).await;
+    let (kind, current) = looked_up.map_err(|cause| {
         tracing::warn!(%cause, gateway.id = %gateway, "Cannot read the secret of a gateway");
         ApiError::Unavailable {
             message: "The report could not be kept; send it again".to_owned(),
@@ -165,7 +169,7 @@ pub async fn confirmation(
     let report = Report {
         gateway_id: Some(gateway),
         intent_id: None,
-        kind: Kind::C2bConfirmation,
+        kind,
         about: None,
         receipt: named_receipt(&body),
         body,
@@ -254,7 +258,7 @@ pub(in super::super) async fn work(
 }
 
 /// Notes that a report has no effect.
-async fn done(
+pub(in super::super) async fn done(
     payments: &Payments,
     tenant: TenantId,
     id: InboxId,
@@ -280,20 +284,26 @@ fn trust(payments: &Payments, source: &str, found: &Found, shortcode: &str) -> T
     }
 }
 
-/// Whether the secret in the path is the one that the gateway has now.
-async fn is_current(
+/// What is told of at a gateway's door, and whether the secret in the path is the one that it has now.
+async fn look_up(
     payments: &Payments,
     tenant: TenantId,
     gateway: GatewayId,
     token: &str,
-) -> Result<bool, PromptError> {
+) -> Result<(Kind, bool), PromptError> {
     let mut tx = payments.db.begin(tenant).await?;
     let Some(keys) = gateways::find(&mut tx, gateway).await? else {
-        return Ok(false);
+        return Ok((Kind::C2bConfirmation, false));
+    };
+    // A tenant's gateway at the platform's short code has no door of its own: this is the platform's.
+    let kind = match keys.platform {
+        true => Kind::CentralConfirmation,
+        false => Kind::C2bConfirmation,
     };
     let current = gateways::c2b_token(&payments.secrets, &mut tx, &keys).await?;
     let digest = |text: &str| Sha256::digest(text.as_bytes());
-    Ok(current.is_some_and(|current| digest(current.expose_secret()) == digest(token)))
+    let current = current.is_some_and(|current| digest(current.expose_secret()) == digest(token));
+    Ok((kind, current))
 }
 
 /// Where a report came from, as it is kept; what came under an old secret has no address that could be listed.

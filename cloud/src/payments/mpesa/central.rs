@@ -1,17 +1,24 @@
 //! The platform's own short code: its keys stand in the server's settings, and it collects for those tenants for whom
-//! the platform's people switched that on. Each of them has it as a gateway without keys of its own.
+//! the platform's people switched that on. Each of them has it as a gateway without keys of its own. The platform's own
+//! tenant has it as one too, hidden: its door is where M-Pesa tells of money that nobody was asked for.
 
 use std::path::{Path, PathBuf};
 
+use easyisp_shared::entropy::Entropy;
+use easyisp_shared::id::GatewayId;
+use easyisp_shared::time::Timestamp;
 use secrecy::SecretString;
+use sha2::{Digest, Sha256};
 
 use super::super::Payments;
+use super::super::gateways::new_gateway;
 use super::super::prompt::PromptError;
-use super::super::store::gateways::{self, Keys};
+use super::super::store::gateways::{self as store, Keys};
 use super::super::words::{Env, SubType};
 use super::Merchant;
 use crate::config;
 use crate::db::Tx;
+use crate::secrets::SecretError;
 
 /// The platform's short code, as the settings have it.
 pub(in super::super) struct Central {
@@ -42,6 +49,40 @@ impl Central {
     }
 }
 
+/// The platform's short code as a gateway of the transaction's tenant, locked, and as the settings have it: a new one
+/// where there is none. `off_since` = nothing is asked for through it.
+pub(in super::super) async fn stand(
+    payments: &Payments,
+    entropy: &Entropy,
+    tx: &mut Tx,
+    central: &Central,
+    off_since: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<Keys, SecretError> {
+    let mut gateway = match store::lock_platform(tx).await? {
+        Some(known) => known,
+        None => {
+            let key = payments.secrets.tenant(tx).await?;
+            let token = hex::encode(entropy.bytes::<32>());
+            let mut new = new_gateway(&key, GatewayId::new(now, entropy), &token, now);
+            new.name = Some("The platform's".to_owned());
+            new.platform = true;
+            store::insert(tx, &new, &Sha256::digest(token.as_bytes()).into()).await?;
+            new
+        }
+    };
+    if (&gateway.shortcode, gateway.env) != (&central.shortcode, central.env) {
+        (gateway.c2b_registered_at, gateway.c2b_asked_at) = (None, None);
+        gateway.pull_registered_at = None;
+    }
+    gateway.shortcode.clone_from(&central.shortcode);
+    gateway.env = central.env;
+    gateway.initiator_name = Some(central.initiator.clone());
+    gateway.updated_at = now;
+    store::set_platform(tx, &gateway, off_since).await?;
+    Ok(gateway)
+}
+
 impl Payments {
     /// A gateway's merchant: its own keys opened, or the platform's read.
     pub(in super::super) async fn merchant(
@@ -50,7 +91,7 @@ impl Payments {
         keys: &Keys,
     ) -> Result<Merchant, PromptError> {
         if !keys.platform {
-            return Ok(gateways::merchant(&self.secrets, tx, keys).await?);
+            return Ok(store::merchant(&self.secrets, tx, keys).await?);
         }
         merchant_of(self.central_of(keys)?).await
     }
@@ -70,7 +111,7 @@ impl Payments {
         keys: &Keys,
     ) -> Result<Option<SecretString>, PromptError> {
         if !keys.platform {
-            return Ok(gateways::initiator_password(&self.secrets, tx, keys).await?);
+            return Ok(store::initiator_password(&self.secrets, tx, keys).await?);
         }
         let file = &self.central_of(keys)?.initiator_password;
         read("initiator_password_file", file).await.map(Some)

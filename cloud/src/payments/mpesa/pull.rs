@@ -18,6 +18,7 @@ use super::super::store::gateways as store;
 use super::c2b::door;
 use super::register;
 use super::{Merchant, failed};
+use crate::db::Tx;
 use crate::renewals::RenewError;
 
 /// The kind of the due job that asks what has moved; its subject is the gateway.
@@ -44,6 +45,8 @@ struct Pulling {
     registered: bool,
     from: Timestamp,
     since: Timestamp,
+    /// It is the platform's own short code: whose money comes there is to be found.
+    central: bool,
 }
 
 impl Payments {
@@ -76,8 +79,7 @@ impl Payments {
         now: Timestamp,
     ) -> Result<Option<Pulling>, PromptError> {
         let mut tx = self.db.begin(tenant).await?;
-        let keys = store::lock(&mut tx, gateway).await?;
-        let Some(mut keys) = keys.filter(|keys| keys.pull_enabled) else {
+        let Some(mut keys) = store::lock_to_pull(&mut tx, gateway).await? else {
             return Ok(None);
         };
         let base = self.public_url.as_deref();
@@ -93,6 +95,7 @@ impl Payments {
             callback_url: door.confirmation,
             number: keys.pull_number.unwrap_or_default(),
             registered: keys.pull_registered_at.is_some(),
+            central: keys.platform,
             from: from
                 .unwrap_or(keys.created_at)
                 .max(now.minus(REACH))
@@ -161,7 +164,7 @@ impl Payments {
                 whole &= page.unreadable < page.rows;
                 offset += page.rows;
                 whole &= self
-                    .book_all(tenant, gateway, page.arrivals, pulling.since, now)
+                    .book_all(tenant, gateway, page.arrivals, pulling, now)
                     .await?;
             }
             if whole {
@@ -176,14 +179,14 @@ impl Payments {
         }
     }
 
-    /// Books those of them that are not known, each by itself. What moved before `since` is nothing of ours.
+    /// Books those of them that are not known, each by itself. What moved before the gateway was ours is nothing of ours.
     /// Whether all of them are booked: one that cannot be is no obstacle to the others.
     async fn book_all(
         &self,
         tenant: TenantId,
         gateway: GatewayId,
         arrivals: Vec<Arrival>,
-        since: Timestamp,
+        pulling: &Pulling,
         now: Timestamp,
     ) -> Result<bool, RenewError> {
         let receipts: Vec<String> = arrivals
@@ -193,13 +196,20 @@ impl Payments {
         let mut tx = self.db.begin(tenant).await?;
         let known = arrivals::known(&mut tx, gateway, &receipts, &HEARSAY).await?;
         drop(tx);
-        let ours = |arrival: &Arrival| arrival.paid_at.is_none_or(|at| at >= since);
+        let ours = |arrival: &Arrival| arrival.paid_at.is_none_or(|at| at >= pulling.since);
         let mut failed = 0_usize;
         for arrival in arrivals {
             if !ours(&arrival) || known.contains(&arrival.receipt) {
                 continue;
             }
-            if let Err(cause) = self.book_one(tenant, gateway, &arrival, None, now).await {
+            let booked = match pulling.central {
+                true => self.place(tenant, gateway, &arrival, now).await,
+                false => {
+                    let booked = self.book_one(tenant, gateway, &arrival, None, now);
+                    booked.await.map(|_| ())
+                }
+            };
+            if let Err(cause) = booked {
                 failed += 1;
                 tracing::warn!(%cause, gateway.id = %gateway, "Cannot book {}", arrival.receipt);
             }
@@ -219,26 +229,41 @@ impl Payments {
         by: Option<OperatorId>,
         now: Timestamp,
     ) -> Result<Booking, RenewError> {
-        let keys = Keys::of(arrival);
         let mut tx = self.db.begin(tenant).await?;
-        let found = arrivals::find(&mut tx, gateway, arrival, &keys, book::since(now)).await?;
-        let Some(found) = found else {
-            return Ok(Booking::Elsewhere);
-        };
-        let trust = Trust::Asked(by);
-        if found.known {
-            let what = book::confirm(&mut tx, gateway, found, arrival, &keys, trust, now).await?;
-            tx.commit().await?;
-            return Ok(what);
-        }
-        match book::book(&mut tx, gateway, found, arrival, &keys, trust, now).await {
-            // We are believed: there is nothing to ask.
-            Ok(_) => {
+        match book_in(&mut tx, gateway, arrival, Trust::Asked(by), now).await {
+            Ok(what) => {
                 tx.commit().await?;
-                Ok(Booking::Booked)
+                Ok(what)
             }
             Err(RenewError::ReceiptKnown) => Ok(Booking::Known),
             Err(error) => Err(error),
+        }
+    }
+}
+
+/// Books money in this transaction, unless it is known; what is told on nobody's word changes nothing that is.
+///
+/// # Errors
+/// [`RenewError::ReceiptKnown`] when it was booked meanwhile: the transaction is then spent.
+pub(in super::super) async fn book_in(
+    tx: &mut Tx,
+    gateway: GatewayId,
+    arrival: &Arrival,
+    trust: Trust,
+    now: Timestamp,
+) -> Result<Booking, RenewError> {
+    let keys = Keys::of(arrival);
+    let found = arrivals::find(tx, gateway, arrival, &keys, book::since(now)).await?;
+    match (found, trust) {
+        (None, _) => Ok(Booking::Elsewhere),
+        (Some(found), Trust::Held(_)) if found.known => Ok(Booking::Known),
+        (Some(found), _) if found.known => {
+            book::confirm(tx, gateway, found, arrival, &keys, trust, now).await
+        }
+        // No prompt is asked after: who is believed is, and who is not names none.
+        (Some(found), _) => {
+            let booked = book::book(tx, gateway, found, arrival, &keys, trust, now);
+            booked.await.map(|_| Booking::Booked)
         }
     }
 }

@@ -265,6 +265,21 @@ pub(in super::super) async fn lock(tx: &mut Tx, id: GatewayId) -> sqlx::Result<O
     .await
 }
 
+/// A gateway of which M-Pesa is asked what has moved, locked; the platform's own short code too, which is hidden.
+pub(in super::super) async fn lock_to_pull(
+    tx: &mut Tx,
+    id: GatewayId,
+) -> sqlx::Result<Option<Keys>> {
+    sqlx::query_as(concat!(
+        columns!(),
+        " and id = $2 and pull_enabled and (platform or deleted_at is null) for update"
+    ))
+    .bind(tx.tenant())
+    .bind(id)
+    .fetch_optional(&mut **tx)
+    .await
+}
+
 /// All gateways, oldest first.
 pub(in super::super) async fn list(tx: &mut Tx) -> sqlx::Result<Vec<Keys>> {
     sqlx::query_as(concat!(
