@@ -273,7 +273,12 @@ async fn take_place(config: &Config, asked: Replace) -> anyhow::Result<ExitCode>
         ));
     } else if let (Some(address), Some(interface)) = (asked.address, asked.interface) {
         let service = ServiceAddress { address, interface };
-        deeds.move_address(&service, Path::new("/etc/systemd/system"));
+        let device = replace::device_unit(&service.interface);
+        deeds.move_address(
+            &service,
+            Path::new("/etc/systemd/system"),
+            device.as_deref(),
+        );
     } else {
         deeds.left.push(
             "Give this box the address that the routers ask (--address and --interface do it), and \
