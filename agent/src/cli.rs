@@ -234,7 +234,7 @@ async fn enroll(config: &Config, asked: &Enroll) -> anyhow::Result<ExitCode> {
         Some(_) => "easyisp-agent run --hosted (a running one: restart it)",
     };
     let folder = config.identity_folder();
-    std::fs::create_dir_all(&config.data_dir)
+    sync::make_folder(&config.data_dir)
         .with_context(|| format!("cannot make {}", config.data_dir.display()))?;
     let token = asked.token.expose_secret();
     let identity = sync::enroll_unless(&asked.cloud, token, &folder, VERSION, waits).await?;
@@ -256,7 +256,7 @@ fn waits(fingerprint: &str) {
 
 async fn take_place(config: &Config, asked: Replace) -> anyhow::Result<ExitCode> {
     let folder = config.identity_folder();
-    std::fs::create_dir_all(&config.data_dir)
+    sync::make_folder(&config.data_dir)
         .with_context(|| format!("cannot make {}", config.data_dir.display()))?;
     let token = asked.token.expose_secret();
     let identity = sync::enroll_unless(&asked.cloud, token, &folder, VERSION, waits).await?;
