@@ -234,7 +234,7 @@ async fn enroll(config: &Config, asked: &Enroll) -> anyhow::Result<ExitCode> {
         Some(_) => "easyisp-agent run --hosted (a running one: restart it)",
     };
     let folder = config.identity_folder();
-    std::fs::create_dir_all(&config.data_dir)
+    sync::make_folder(&config.data_dir)
         .with_context(|| format!("cannot make {}", config.data_dir.display()))?;
     let token = asked.token.expose_secret();
     let identity = sync::enroll_unless(&asked.cloud, token, &folder, VERSION, waits).await?;
@@ -256,7 +256,7 @@ fn waits(fingerprint: &str) {
 
 async fn take_place(config: &Config, asked: Replace) -> anyhow::Result<ExitCode> {
     let folder = config.identity_folder();
-    std::fs::create_dir_all(&config.data_dir)
+    sync::make_folder(&config.data_dir)
         .with_context(|| format!("cannot make {}", config.data_dir.display()))?;
     let token = asked.token.expose_secret();
     let identity = sync::enroll_unless(&asked.cloud, token, &folder, VERSION, waits).await?;
@@ -273,7 +273,12 @@ async fn take_place(config: &Config, asked: Replace) -> anyhow::Result<ExitCode>
         ));
     } else if let (Some(address), Some(interface)) = (asked.address, asked.interface) {
         let service = ServiceAddress { address, interface };
-        deeds.move_address(&service, Path::new("/etc/systemd/system"));
+        let device = replace::device_unit(&service.interface);
+        deeds.move_address(
+            &service,
+            Path::new("/etc/systemd/system"),
+            device.as_deref(),
+        );
     } else {
         deeds.left.push(
             "Give this box the address that the routers ask (--address and --interface do it), and \

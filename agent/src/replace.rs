@@ -86,8 +86,8 @@ impl Deeds {
     }
 
     /// Moves the service address here, at once and for every start of the service, where this process may;
-    /// says how where it may not.
-    pub fn move_address(&mut self, service: &ServiceAddress, system: &Path) {
+    /// says how where it may not. `device` is the interface's unit where there is one.
+    pub fn move_address(&mut self, service: &ServiceAddress, system: &Path, device: Option<&str>) {
         let line = [
             "address",
             "replace",
@@ -103,7 +103,7 @@ impl Deeds {
             }
             Err(why) => self.left.push(format!("As root: {text}    ({why})")),
         }
-        self.keep_address(&text, system);
+        self.keep_address(&text, system, device);
     }
 
     /// Neighbours ask again within their own time (RouterOS: 30 s); told, they know at once.
@@ -119,11 +119,16 @@ impl Deeds {
         });
     }
 
-    /// The address comes with the service, so that a box that is switched off does not hold it.
-    fn keep_address(&mut self, text: &str, system: &Path) {
+    /// The address comes with the service, so that a box that is switched off does not hold it. Both come with the
+    /// interface, and again with one that was away: it has lost the address.
+    fn keep_address(&mut self, text: &str, system: &Path, device: Option<&str>) {
         let folder = system.join("easyisp-agent.service.d");
         let file = folder.join("service-address.conf");
-        let unit = format!("[Service]\nExecStartPre=+/usr/sbin/{text}\n");
+        let mut unit = format!("[Service]\nExecStartPre=+/usr/sbin/{text}\n");
+        if let Some(device) = device {
+            let first = format!("[Unit]\nBindsTo={device}\nAfter={device}\n\n");
+            unit = format!("{first}{unit}\n[Install]\nWantedBy={device}\n");
+        }
         self.next = Some("systemctl daemon-reload && systemctl enable --now easyisp-agent");
         let kept = std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(&file, &unit));
         match kept {
@@ -142,6 +147,26 @@ impl Deeds {
             }
         }
     }
+}
+
+/// The unit by which systemd knows a network interface; `None` where no udev tells it of any, as in a container: what waits
+/// for it there waits for ever.
+pub fn device_unit(interface: &str) -> Option<String> {
+    Path::new("/run/udev/control")
+        .exists()
+        .then(|| device_unit_of(interface))
+}
+
+/// `systemd-escape --path --suffix=device /sys/subsystem/net/devices/INTERFACE`.
+fn device_unit_of(interface: &str) -> String {
+    let octets = interface.bytes().map(|octet| match octet {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b':' | b'_' | b'.' => char::from(octet).into(),
+        other => format!("\\x{other:02x}"),
+    });
+    format!(
+        "sys-subsystem-net-devices-{}.device",
+        octets.collect::<String>()
+    )
 }
 
 /// Runs a program; why it did not work, in a line.
@@ -187,7 +212,8 @@ mod tests {
             interface: "nosuchinterface0".into(),
         };
         let mut deeds = Deeds::default();
-        deeds.move_address(&service, system.path());
+        let device = device_unit_of(&service.interface);
+        deeds.move_address(&service, system.path(), Some(&device));
         let said = deeds.to_string();
         assert!(
             said.contains("TO DO As root: ip address replace 10.255.7.2/24 dev nosuchinterface0"),
@@ -213,9 +239,47 @@ mod tests {
         let mut kept = Deeds::default();
         kept.note_authority(system.path());
         assert_eq!(kept, Deeds::default());
-        assert!(
-            unit.contains("ExecStartPre=+/usr/sbin/ip address replace 10.255.7.2/24"),
-            "{unit}"
-        );
+        let expected = "\
+[Unit]
+BindsTo=sys-subsystem-net-devices-nosuchinterface0.device
+After=sys-subsystem-net-devices-nosuchinterface0.device
+
+[Service]
+ExecStartPre=+/usr/sbin/ip address replace 10.255.7.2/24 dev nosuchinterface0
+
+[Install]
+WantedBy=sys-subsystem-net-devices-nosuchinterface0.device
+";
+        assert_eq!(unit, expected);
+    }
+
+    #[test]
+    fn an_interface_is_named_as_systemd_names_it() {
+        for (interface, name) in [
+            ("eth0.100", "eth0.100"),
+            ("br-lan", r"br\x2dlan"),
+            ("enx_0:1", "enx_0:1"),
+            ("wan\u{e9}", r"wan\xc3\xa9"),
+        ] {
+            let unit = format!("sys-subsystem-net-devices-{name}.device");
+            assert_eq!(device_unit_of(interface), unit);
+        }
+    }
+
+    /// Where nobody tells systemd of interfaces, nothing waits to be told.
+    #[test]
+    fn without_udev_the_service_waits_for_no_device() {
+        let system = tempfile::tempdir().unwrap();
+        let service = ServiceAddress {
+            address: "10.255.7.2/24".parse().unwrap(),
+            interface: "nosuchinterface0".into(),
+        };
+        Deeds::default().move_address(&service, system.path(), None);
+        let unit = system
+            .path()
+            .join("easyisp-agent.service.d/service-address.conf");
+        let unit = std::fs::read_to_string(unit).unwrap();
+        assert!(unit.starts_with("[Service]\n"), "{unit}");
+        assert!(!unit.contains(".device"), "{unit}");
     }
 }

@@ -1,4 +1,5 @@
-//! How large everything in memory is that somebody outside could make grow, beside what it may grow to (V16).
+//! How large everything in memory is that somebody outside could make grow, beside what it may grow to (V16). What grows with
+//! the site's own customers and routers, as its operator makes them, is not told.
 //!
 //! Each keeps its own bound where it grows; nobody asks this in service. The simulation looks after every step.
 //! What stands on disk is bounded by the disk, and what is done then is told at [`crate::store`].

@@ -2,6 +2,8 @@
 //! interface towards the routers and the cloud behind it.
 
 use std::net::Ipv4Addr;
+use std::os::unix::fs::{MetadataExt, chown};
+use std::path::PathBuf;
 use std::process::{Output, Stdio};
 
 use anyhow::{Context, Result, ensure};
@@ -13,7 +15,8 @@ use serde_json::json;
 use tokio::process::Command;
 
 /// The command that the console shows for a dead box does all of it: the spare one is the site's agent and the dead one
-/// nobody, the address that the routers ask is on its interface and comes with the service, and it ends with 0. With an
+/// nobody, the service's user can read what it is now, the address that the routers ask is on its interface and comes with
+/// the service, and it ends with 0. With an
 /// interface that is not there it says what is left to do, and ends with 1.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_spare_box_takes_over_by_one_command() -> Result<()> {
@@ -40,6 +43,7 @@ async fn a_spare_box_takes_over_by_one_command() -> Result<()> {
         said.contains("next  systemctl daemon-reload && systemctl enable --now easyisp-agent"),
         "{said}"
     );
+    assert_eq!(replaced.strangers, Vec::<PathBuf>::new());
     // What stands where the service manager looks for it, and what the interface has.
     let unit = format!(
         "[Service]\nExecStartPre=+/usr/sbin/ip address replace {SERVICE} dev {}\n",
@@ -74,6 +78,8 @@ async fn a_spare_box_takes_over_by_one_command() -> Result<()> {
 struct Replaced {
     output: Output,
     identity: Option<Identity>,
+    /// Of what the box holds, what the service's user cannot read.
+    strangers: Vec<PathBuf>,
 }
 
 /// Types what the console shows, with the address and an interface filled in, at a box that has nothing.
@@ -96,6 +102,7 @@ async fn replace(
         .context("the program")?;
     let folder = world.new_box();
     std::fs::create_dir_all(&folder)?;
+    chown(&folder, Some(SERVICE_USER), Some(SERVICE_USER))?;
     let configuration = folder.join("agent.toml");
     std::fs::write(&configuration, format!("data_dir = {folder:?}\n"))?;
     let mut command = Command::new("ip");
@@ -122,9 +129,23 @@ async fn replace(
         }
     }
     let output = soon("the command ends", command.output()).await??;
+    let given = folder.join("identity");
+    let mut strangers = Vec::new();
+    if let Ok(held) = std::fs::read_dir(&given) {
+        let held = held.map(|held| held.map(|held| held.path()));
+        let held: Vec<PathBuf> = held.collect::<Result<_, _>>()?;
+        ensure!(held.len() > 4, "an identity is of several files: {held:?}");
+        for path in held.into_iter().chain([given.clone()]) {
+            let found = std::fs::metadata(&path)?;
+            if (found.uid(), found.gid()) != (SERVICE_USER, SERVICE_USER) {
+                strangers.push(path);
+            }
+        }
+    }
     Ok(Replaced {
         output,
-        identity: Identity::load(&folder.join("identity")).ok(),
+        identity: Identity::load(&given).ok(),
+        strangers,
     })
 }
 
@@ -136,6 +157,8 @@ cat /etc/systemd/system/easyisp-agent.service.d/service-address.conf
 ip -4 address show
 exit $ended"#;
 
+/// Whose the spare box's folder is: its service ran there before, without an identity.
+const SERVICE_USER: u32 = 4711;
 /// The address that the site's routers ask.
 const SERVICE: &str = "10.255.7.2/24";
 

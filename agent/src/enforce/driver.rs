@@ -541,18 +541,8 @@ impl Enforcer {
 
     /// 15 s after the first attempt, then twice as long each time, at most five minutes.
     pub(super) fn patience(&self, key: &SessionKey, password: Password) -> Duration {
-        let mut under_way = self.lock();
-        let sessions = &self.parts.sessions;
-        if under_way.attempts.len() >= MOST_ATTEMPTS {
-            under_way
-                .attempts
-                .retain(|key, _| may_come_back(sessions, key));
-        }
-        let held = under_way.attempts.entry(key.clone());
-        let (attempts, known) = held.or_insert((0, password));
-        *attempts += 1;
-        *known = password.max(*known);
-        (FIRST_PATIENCE * 2u32.pow((*attempts - 1).min(5))).min(LAST_PATIENCE)
+        let attempts = self.lock().attempt(&self.parts.sessions, key, password);
+        (FIRST_PATIENCE * 2u32.pow((attempts - 1).min(5))).min(LAST_PATIENCE)
     }
 
     /// How many sessions it has asked to end, and how many it may count so.
@@ -658,6 +648,20 @@ impl Enforcer {
     }
 }
 
+impl UnderWay {
+    /// Counts one more; of too many, those are forgotten of which nothing more can be heard.
+    fn attempt(&mut self, sessions: &Sessions, key: &SessionKey, password: Password) -> u32 {
+        if self.attempts.len() >= MOST_ATTEMPTS {
+            self.attempts.retain(|key, _| may_come_back(sessions, key));
+        }
+        let held = self.attempts.entry(key.clone());
+        let (attempts, known) = held.or_insert((0, password));
+        *attempts += 1;
+        *known = password.max(*known);
+        *attempts
+    }
+}
+
 /// Whether a session goes on, or was given up and would go on with the router's next word of it.
 fn may_come_back(sessions: &Sessions, key: &SessionKey) -> bool {
     let closed = sessions.find(key).map(|online| online.session.closed);
@@ -671,3 +675,22 @@ const LOOKED_AT_ONCE: usize = 256;
 const MOST_ATTEMPTS: usize = 4096;
 const FIRST_PATIENCE: Duration = Duration::from_secs(15);
 const LAST_PATIENCE: Duration = Duration::from_secs(300);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_to_end_sessions_are_bounded() {
+        let (sessions, mut under_way) = (Sessions::default(), UnderWay::default());
+        for number in 0..MOST_ATTEMPTS + 10 {
+            let key = SessionKey {
+                router: RouterId(uuid::Uuid::nil()),
+                acct_session_id: number.to_be_bytes().into(),
+                class: Box::default(),
+            };
+            assert_eq!(under_way.attempt(&sessions, &key, Password::Another), 1);
+            assert!(under_way.attempts.len() <= MOST_ATTEMPTS);
+        }
+    }
+}

@@ -192,6 +192,13 @@ impl Radius {
             }
         });
         self.follow_up(&changes, false, now);
+        let full = self.parts.sessions.full();
+        for router in self.parts.site.routers() {
+            match full.contains(&router.id) {
+                true => router.note_full(now),
+                false => router.note_room(),
+            }
+        }
     }
 
     /// Ends a session that its router says it does not have.
@@ -281,6 +288,11 @@ impl Radius {
     }
 
     fn submit(&self, changes: &Changes, more: Vec<Change>, urgency: Urgency, answer: Done) {
+        if changes.beyond {
+            // No answer: it is asked again, and taken once there is room.
+            self.parts.counters.count("sessions_beyond_bound");
+            return answer(Committed::No);
+        }
         let mut steps = more;
         for moved in &changes.moved {
             steps.push(Change::Session(Box::new(moved.session.clone())));

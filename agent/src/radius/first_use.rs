@@ -40,6 +40,15 @@ pub(super) struct Others {
 }
 
 impl Others {
+    /// Whether one more may wait for the cloud; it is counted until it has waited.
+    fn may_ask(&self) -> bool {
+        let may = self.asking.fetch_add(1, Ordering::Relaxed) < MOST_ASKED;
+        if !may {
+            self.asking.fetch_sub(1, Ordering::Relaxed);
+        }
+        may
+    }
+
     pub(super) fn size(&self) -> Size {
         let asking = self.asking.load(Ordering::Relaxed);
         Size::new("questions about codes", asking, MOST_ASKED)
@@ -182,8 +191,7 @@ impl Radius {
             return self.wrong_code(shows, LoginOutcome::UnknownUser);
         };
         let asking = self.others.asking.clone();
-        if asking.fetch_add(1, Ordering::Relaxed) >= MOST_ASKED {
-            asking.fetch_sub(1, Ordering::Relaxed);
+        if !self.others.may_ask() {
             return self.refuse(shows, None, LoginOutcome::VoucherElsewhere);
         }
         let question = AgentQuestion::Voucher {
@@ -306,6 +314,15 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+
+    #[test]
+    fn questions_that_wait_for_the_cloud_are_bounded() {
+        let others = Others::default();
+        for number in 0..MOST_ASKED + 10 {
+            assert_eq!(others.may_ask(), number < MOST_ASKED, "{number}");
+        }
+        assert!(!others.size().is_beyond());
+    }
 
     /// Two agents agree on a first use for a moment, in which the cloud tells one that was off for three days the time.
     #[test]

@@ -38,3 +38,25 @@ impl Spoken {
 
 /// More hotspot sessions than any box serves.
 const MOST: usize = 50_000;
+
+#[cfg(test)]
+mod tests {
+    use easyisp_shared::id::RouterId;
+
+    use super::*;
+
+    #[test]
+    fn names_at_routers_are_bounded() {
+        let mut spoken = Spoken::default();
+        for number in 0..MOST + 10 {
+            let key = SessionKey {
+                router: RouterId(uuid::Uuid::nil()),
+                acct_session_id: number.to_be_bytes().into(),
+                class: Box::default(),
+            };
+            spoken.note(&key, b"a code");
+        }
+        assert!(!spoken.size().is_beyond());
+        assert_eq!(spoken.size().size, MOST);
+    }
+}

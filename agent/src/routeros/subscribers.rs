@@ -36,28 +36,31 @@ impl RouterApis {
             Err(ApiError::Refused(trap)) if trap.is_missing_command() => Vec::new(),
             Err(cause) => return Err(cause),
         };
-        if shows_no_password(&rows) && !self.may_see(router, within).await? {
-            return Ok(Told::Hidden(hidden(router)));
+        if shows_no_password(&rows) {
+            let may_see = self.may_see(router, within).await?;
+            let user = router.api_access().map(|access| access.access.user);
+            if let Some(why) = hidden(may_see, &router.name, &user.unwrap_or_default()) {
+                return Ok(Told::Hidden(why));
+            }
         }
         Ok(Told::Users(page(from, &rows)))
     }
 
-    /// Whether the login by which the agent comes in has the right to see passwords; `false` where the router does not
+    /// Whether the login by which the agent comes in has the right to see passwords; `None` where the router does not
     /// say: one that is let in by RADIUS is no user of its own.
-    async fn may_see(&self, router: &Router, within: Duration) -> Result<bool, ApiError> {
+    async fn may_see(&self, router: &Router, within: Duration) -> Result<Option<bool>, ApiError> {
         let Some(access) = router.api_access() else {
-            return Ok(false);
+            return Ok(None);
         };
         let user = Command::new("/user/print").only("group");
         let user = user.having("name", access.access.user.as_bytes());
         let Some(group) = self.first(router, user, "group", within).await? else {
-            return Ok(false);
+            return Ok(None);
         };
         let policy = Command::new("/user/group/print").only("policy");
         let policy = policy.having("name", &group);
         let policy = self.first(router, policy, "policy", within).await?;
-        let policy = policy.unwrap_or_default();
-        Ok(policy.split(|octet| *octet == b',').any(|one| one == SEES))
+        Ok(policy.as_deref().map(sees))
     }
 
     /// A property of the first row; `None` where there is none, or the router does not show it.
@@ -156,14 +159,26 @@ fn user(hotspot: bool, row: &Row) -> RouterUserV1 {
     }
 }
 
-fn hidden(router: &Router) -> String {
-    let user = router.api_access().map(|access| access.access.user);
-    format!(
-        "the router {} shows no passwords to the login {}: its group lacks `sensitive`. Take a new command from the \
-         wizard (POST /api/wizard/start) and paste it there, or add that policy to the group by hand",
-        router.name,
-        user.unwrap_or_default()
-    )
+/// Whether a group with these policies shows passwords.
+fn sees(policy: &[u8]) -> bool {
+    policy.split(|octet| *octet == b',').any(|one| one == SEES)
+}
+
+/// Why no password is told of by the router of that name; `None` where there is none to be hidden. Whether there is
+/// nobody knows where the router does not say what its login may see.
+fn hidden(may_see: Option<bool>, name: &str, user: &str) -> Option<String> {
+    match may_see {
+        Some(true) => None,
+        Some(false) => Some(format!(
+            "the router {name} shows no passwords to the login {user}: its group lacks `sensitive`. Take a new command \
+             from the wizard (POST /api/wizard/start) and paste it there, or add that policy to the group by hand"
+        )),
+        None => Some(format!(
+            "the router {name} told of no password, and did not say whether its login {user} may see any. Where its \
+             users have none, send the router's export; otherwise take a new command from the wizard \
+             (POST /api/wizard/start) and paste it there"
+        )),
+    }
 }
 
 const FIRST: SubscribersPlaceV1 = SubscribersPlaceV1 {
@@ -236,5 +251,16 @@ mod tests {
                 .len(),
             1
         );
+    }
+
+    /// A login that comes in by RADIUS is no user of the router: what its group lacks is not known.
+    #[test]
+    fn a_group_is_blamed_only_where_the_router_told_of_it() {
+        assert!(sees(b"api,read,sensitive,test") && !sees(b"api,read,!sensitive"));
+        let said = |may_see| hidden(may_see, "Tower", "agent").unwrap_or_default();
+        assert_eq!(said(Some(true)), "");
+        assert!(said(Some(false)).contains("lacks `sensitive`"));
+        assert!(said(None).contains("did not say whether its login agent may see any"));
+        assert!(!said(None).contains("lacks"));
     }
 }

@@ -29,6 +29,8 @@ pub(super) struct Index {
     /// Since when this agent hears the routers. What began before may have been counted by another, or by this one
     /// before it lost its file.
     pub(super) served_since: Option<Timestamp>,
+    /// How many of `online` each router spoke of.
+    pub(super) held: HashMap<RouterId, usize>,
     /// The boot digit seen last, by router and service.
     boots: HashMap<(RouterId, [u8; 2]), u8>,
 }
@@ -97,6 +99,13 @@ impl Index {
         source: Source,
         now: Timestamp,
     ) -> Changes {
+        let known = self.online.get(&report.key);
+        if known.is_none() && self.is_full(report.key.router) {
+            return Changes {
+                beyond: true,
+                ..Changes::default()
+            };
+        }
         self.release(&report.key);
         let known = self.online.get(&report.key);
         let before = known.map(|online| &online.session);
@@ -148,6 +157,13 @@ impl Index {
         changes.usage = usage;
         changes.begun = opens;
         changes
+    }
+
+    /// Whether nothing new is taken of a router.
+    pub(super) fn is_full(&self, router: RouterId) -> bool {
+        self.held
+            .get(&router)
+            .is_some_and(|held| *held >= MOST_HELD)
     }
 
     /// Whether a start that was not heard of before is that of a session that is over; the router's next word
@@ -225,7 +241,10 @@ impl Index {
     pub(super) fn put(&mut self, session: Session, heard: Timestamp) {
         let key = match self.online.get_key_value(&session.key) {
             Some((key, _)) => key.clone(),
-            None => Arc::new(session.key.clone()),
+            None => {
+                *self.held.entry(session.key.router).or_default() += 1;
+                Arc::new(session.key.clone())
+            }
         };
         let open = session.closed.is_none();
         if let Some(customer) = session.customer.filter(|_| open) {
@@ -329,6 +348,10 @@ impl Index {
         (metered.customer, usage)
     }
 }
+
+/// Sessions of one router that are held, open or over of late. The largest have some ten thousand subscribers: all of them
+/// online, and each anew a dozen times within the hour for which an end is remembered.
+pub(super) const MOST_HELD: usize = 200_000;
 
 /// Who says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

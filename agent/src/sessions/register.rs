@@ -1,5 +1,6 @@
 //! Everybody online at this site, in memory. One lock, held for microseconds and never over a disk.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use easyisp_shared::wire::down::UsedV1;
 use easyisp_shared::wire::up::AccountingStatus;
 
 use super::elsewhere;
-use super::index::{Index, Person, Source};
+use super::index::{Index, MOST_HELD, Person, Source};
 use super::rules::{self, Report, Word};
 use super::slots::{self, Grant, LEASE, Lease};
 use super::{Cause, Hearsay, Metered, Service, Session, SessionKey, Usage};
@@ -65,6 +66,8 @@ pub struct Changes {
     pub usage: Vec<(CustomerId, Usage)>,
     /// Whether the reported session was not open before.
     pub begun: bool,
+    /// Whether nothing was taken, because its router has told of too many already.
+    pub beyond: bool,
 }
 
 /// Who asks to be let in.
@@ -253,12 +256,24 @@ impl Sessions {
         self.lock().hold(told, now);
     }
 
-    pub(crate) fn sizes(&self) -> [Size; 2] {
+    /// The routers of which no new session is taken, because they have told of too many.
+    pub fn full(&self) -> HashSet<RouterId> {
+        let index = self.lock();
+        let routers = index.held.keys().copied();
+        routers.filter(|router| index.is_full(*router)).collect()
+    }
+
+    pub(crate) fn sizes(&self) -> [Size; 3] {
         let index = self.lock();
         let most = |of: fn(&Person) -> usize| index.people.values().map(of).max();
         let leases = most(|person| person.leases.len()).unwrap_or_default();
         let elsewhere = most(|person| person.elsewhere.len()).unwrap_or_default();
-        [slots::size(leases), elsewhere::size(elsewhere)]
+        let held = index.held.values().copied().max().unwrap_or_default();
+        [
+            slots::size(leases),
+            elsewhere::size(elsewhere),
+            Size::new("sessions of a router", held, MOST_HELD),
+        ]
     }
 
     /// The sessions that ended lately, as their routers said.
@@ -350,14 +365,20 @@ impl Sessions {
             .map(|(key, _)| key.clone())
             .collect();
         let changes = index.lose_keys(silent);
-        index.online.retain(|_, online| {
+        let Index { online, held, .. } = &mut *index;
+        online.retain(|key, online| {
             let kept = match online.session.closed.map(|closed| closed.cause) {
                 None => return true,
                 Some(Cause::Router(_)) => REMEMBERED_FOR,
                 Some(Cause::Lost) => LOST_REMEMBERED_FOR,
             };
-            now.since(online.heard) < kept
+            let stays = now.since(online.heard) < kept;
+            if !stays && let Some(held) = held.get_mut(&key.router) {
+                *held -= 1;
+            }
+            stays
         });
+        held.retain(|_, held| *held > 0);
         index.release_silent(now);
         index.people.retain(|_, person| {
             person.leases.retain(|lease| now < lease.until);

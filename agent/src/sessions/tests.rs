@@ -8,6 +8,7 @@ use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::down::UsedV1;
 use easyisp_shared::wire::up::AccountingStatus;
 
+use super::index::MOST_HELD;
 use super::*;
 
 fn at(secs: i64) -> Timestamp {
@@ -600,4 +601,63 @@ fn who_is_heard_of_again_begins_anew() {
     assert!(tell(&sessions, &heard, 1300).begun);
     let again = report("81000001", 1, Event::Interim, 600);
     assert!(!tell(&sessions, &again, 1600).begun);
+}
+
+/// A router that tells of sessions without end fills neither memory nor disk; what it spoke of before goes on, and so does
+/// every other router, and whoever logs in.
+#[test]
+fn a_router_that_tells_of_too_many_is_not_taken_at_its_word() {
+    let sessions = Sessions::default();
+    let of = |number: usize, event| Report {
+        username: number.to_string().into_bytes().into(),
+        ..report(&format!("x{number}"), 1, event, 0)
+    };
+    for number in 0..MOST_HELD {
+        let taken = tell(&sessions, &of(number, Event::Start), 1000);
+        assert!(!taken.beyond, "{number}");
+    }
+    let beyond = Changes {
+        beyond: true,
+        ..Changes::default()
+    };
+    for event in [Event::Start, Event::Interim, Event::Stop(1)] {
+        assert_eq!(tell(&sessions, &of(MOST_HELD, event), 1000), beyond);
+    }
+    assert_eq!(sessions.count(), MOST_HELD);
+    assert!(sessions.sizes().iter().all(|size| !size.is_beyond()));
+    assert!(sessions.full().contains(&router()));
+
+    assert_eq!(tell(&sessions, &of(7, Event::Stop(1)), 1001).moved.len(), 1);
+    let mut elsewhere = of(MOST_HELD, Event::Start);
+    elsewhere.key.router = RouterId(uuid::Uuid::from_u128(2));
+    assert!(tell(&sessions, &elsewhere, 1001).begun);
+    assert!(log_in(&sessions, 1, 1, 1001));
+
+    // The end is forgotten after an hour, and makes room for one.
+    sessions.sweep(at(4700), |_| {});
+    assert!(sessions.full().is_empty());
+    assert!(tell(&sessions, &of(MOST_HELD, Event::Start), 4700).begun);
+    let next = of(MOST_HELD + 1, Event::Start);
+    assert_eq!(tell(&sessions, &next, 4700), beyond);
+}
+
+/// More than a name holds, told by another agent.
+#[test]
+fn places_elsewhere_under_a_name_are_bounded() {
+    let sessions = Sessions::default();
+    for number in 0..200 {
+        let told = Hearsay {
+            key: report(&format!("x{number}"), 1, Event::Start, 0).key,
+            username: b"demo001".as_slice().into(),
+            mac: None,
+            silent: std::time::Duration::ZERO,
+        };
+        sessions.open_elsewhere(told, at(1000));
+    }
+    let sizes = sessions.sizes();
+    let places = sizes.iter().find(|size| size.name.contains("elsewhere"));
+    assert!(
+        places.is_some_and(|places| places.size == places.most),
+        "{sizes:?}"
+    );
 }

@@ -191,3 +191,23 @@ impl Adopted {
 
 /// One for each router is held at once, so this bounds routers, not datagrams.
 const MOST: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn routers_found_elsewhere_are_bounded() {
+        let adopted = Adopted::new(Ranges::new(vec!["10.0.0.0/8".parse().unwrap()]));
+        for number in 0..u32::try_from(MOST).unwrap() + 10 {
+            let source = std::net::Ipv4Addr::from(0x0a00_0000 | number).into();
+            if adopted.may_adopt(source) {
+                adopted.note(source, RouterId(uuid::Uuid::from_u128(number.into())));
+            }
+        }
+        assert!(!adopted.size().is_beyond());
+        assert_eq!(adopted.size().size, MOST);
+    }
+}

@@ -23,6 +23,7 @@ pub(super) struct Learnt {
     mismatched: Trouble,
     /// Requests without Message-Authenticator that were dropped for that.
     refused: Trouble,
+    full: Trouble,
     /// Microseconds since 1970 of the first request that was taken without one; 0 before.
     unsigned: AtomicI64,
     /// Microseconds since 1970 of the last verified request; 0 before the first.
@@ -155,6 +156,15 @@ impl Learnt {
         self.refused.note(now);
     }
 
+    /// No new session of it is taken.
+    pub fn note_full(&self, now: Timestamp) {
+        self.full.note(now);
+    }
+
+    pub fn note_room(&self) {
+        self.full.note_opposite();
+    }
+
     /// Notes a valid Message-Authenticator of this sender; whether it is the first.
     pub fn note_signed(&self, sender: IpAddr) -> bool {
         self.refused.note_opposite();
@@ -252,12 +262,14 @@ impl Learnt {
             mismatched_since: self.mismatched.since(now),
             unsigned_since: self.unsigned_since(),
             refused_since: self.refused.since(now),
+            full_since: self.full.since(now),
             moved: place.map(|place| (place.address, place.since)),
             certificate: self.certificate().clone(),
         };
         let anything = condition.mismatched_since.is_some()
             || condition.unsigned_since.is_some()
             || condition.refused_since.is_some()
+            || condition.full_since.is_some()
             || condition.moved.is_some()
             || condition.certificate.is_some();
         anything.then_some(condition)

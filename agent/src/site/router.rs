@@ -317,6 +317,16 @@ impl Router {
         self.learnt.note_refused(now);
     }
 
+    /// It has told of so many sessions that no new one is taken.
+    pub fn note_full(&self, now: Timestamp) {
+        self.learnt.note_full(now);
+    }
+
+    /// New sessions of it are taken.
+    pub fn note_room(&self) {
+        self.learnt.note_room();
+    }
+
     /// Counts a request that did not verify (A5).
     pub fn note_mismatch(&self, now: Timestamp) {
         self.learnt.note_mismatch(now);

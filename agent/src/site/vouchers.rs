@@ -463,4 +463,15 @@ mod tests {
         let late = vouchers.take_turn(row.voucher, nothing());
         assert!(matches!(late, Turn::Released));
     }
+    #[test]
+    fn who_waits_for_a_first_use_are_bounded() {
+        let (vouchers, row) = (Vouchers::default(), voucher());
+        vouchers.put(row.clone());
+        for number in 0..MOST_WAITING + 10 {
+            let turn = vouchers.take_turn(row.voucher, nothing());
+            let is_beyond = number >= MOST_WAITING;
+            assert_eq!(matches!(turn, Turn::TooMany), is_beyond, "{number}");
+        }
+        assert!(!vouchers.size().is_beyond());
+    }
 }

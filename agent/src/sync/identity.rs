@@ -5,7 +5,7 @@
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::Write;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -155,6 +155,7 @@ impl Draft {
                 tracing::warn!(%cause, "The site's access authority was not taken");
             }
         }
+        give_away(&self.part)?;
         sync_folder(&self.part)?;
         fs::rename(&self.part, &self.folder).map_err(at(&self.folder))?;
         if let Some(parent) = self.folder.parent() {
@@ -379,6 +380,43 @@ fn write_private(path: &Path, bytes: &[u8]) -> Result<(), IdentityError> {
         file.sync_all()
     };
     write().map_err(at(path))
+}
+
+/// Makes a folder and those above it that are not there. Where the service's own folder is, they are its user's, whoever
+/// makes them.
+pub fn make_folder(folder: &Path) -> std::io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = folder.parent() {
+        make_folder(parent)?;
+    }
+    fs::create_dir(folder)?;
+    like_parent(folder)
+}
+
+/// What root writes beside the service's files must be its user's: systemd looks at the owner of the uppermost folder
+/// alone. Without a word where it is so already, and where this process may not.
+fn give_away(folder: &Path) -> Result<(), IdentityError> {
+    like_parent(folder).map_err(at(folder))?;
+    for held in fs::read_dir(folder).map_err(at(folder))? {
+        let path = held.map_err(at(folder))?.path();
+        like_parent(&path).map_err(at(&path))?;
+    }
+    Ok(())
+}
+
+fn like_parent(path: &Path) -> std::io::Result<()> {
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    let wanted = fs::metadata(parent.unwrap_or(Path::new(".")))?;
+    let found = fs::metadata(path)?;
+    // A folder above that is root's says nothing, and nobody but root may give anything away.
+    if found.uid() != 0 || wanted.uid() == 0 {
+        return Ok(());
+    }
+    chown(path, Some(wanted.uid()), Some(wanted.gid()))
 }
 
 fn sync_folder(folder: &Path) -> Result<(), IdentityError> {

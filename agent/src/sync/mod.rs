@@ -26,7 +26,7 @@ use uuid::Uuid;
 
 pub use dial::{Credentials, DialError, dial, reach, tls};
 pub use enroll::{EnrollError, enroll, enroll_unless};
-pub use identity::{Draft, GenerationFile, Identity, IdentityError};
+pub use identity::{Draft, GenerationFile, Identity, IdentityError, make_folder};
 pub use link::{Asker, Link, LinkConfig};
 pub use path::{Path, Patience};
 pub use pipe::{Carrier, Pipe, PipeError, Sink, Source, Traffic};

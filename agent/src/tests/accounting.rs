@@ -1,6 +1,9 @@
 //! Accounting from outside: durable before the answer, in any order, once.
 
+use easyisp_shared::ipv6::Prefixes;
+
 use super::*;
+use crate::sessions::{Event, Report, SessionKey};
 
 /// V6: what is answered is on disk and in the outbox; a restart finds it.
 #[tokio::test(flavor = "multi_thread")]
@@ -292,5 +295,57 @@ async fn a_session_of_before_the_file_counts_once() {
     running.account(3, "81000001", 365, 101 << 20).unwrap();
     let reply = running.log_in(b"demo001", DEMO001, 2).unwrap();
     assert_eq!(reply[0], 3, "and counted");
+    running.stop().await;
+}
+
+/// A router that told of too many sessions hears nothing on a new one, and somebody is told; its customers log in.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_router_without_end_of_sessions_is_told_of_and_locks_nobody_out() {
+    let running = Running::start(site()).await;
+    assert!(running.account(1, "81000001", 0, 0).is_some());
+    let overview = running.agent.overview();
+    let router = overview.site.routers().remove(0);
+    let held = overview.sessions.open_by_name(b"demo001").remove(0);
+    let mut number = 0u32;
+    while overview.sessions.full().is_empty() {
+        number += 1;
+        let told = Report {
+            key: SessionKey {
+                acct_session_id: format!("x{number}").into_bytes().into(),
+                ..held.session.key.clone()
+            },
+            event: Event::Start,
+            customer: None,
+            username: number.to_be_bytes().into(),
+            service: held.session.service,
+            mac: None,
+            framed_ip: None,
+            prefixes: Prefixes::default(),
+            port: Box::default(),
+            at: start(),
+            secs: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            narrow: [false; 2],
+        };
+        overview.sessions.report(&told, None, start(), |_| {});
+    }
+    let datagram = running.accounting_datagram(1, "81000002", 0, 0, 9);
+    assert!(running.send_accounting(&datagram, SILENCE).is_none());
+    assert!(running.account(3, "81000001", 300, 5 << 20).is_some());
+    assert!(running.log_in(b"demo001", DEMO001, 1).is_some());
+    let told = [AccountingStatus::Start, AccountingStatus::Interim];
+    assert_eq!(running.accounting(), told);
+    let counted = overview.counters.all();
+    assert_eq!(counted.get("sessions_beyond_bound"), Some(&1));
+
+    running.clock.advance(Duration::from_secs(60));
+    let told = async {
+        let full = || router.condition(running.clock.now())?.full_since;
+        while full().is_none() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, told).await.unwrap();
     running.stop().await;
 }

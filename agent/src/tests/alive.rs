@@ -141,9 +141,31 @@ fn the_unit_watches() {
         "Type=notify",
         "WatchdogSec=20",
         "Restart=always",
-        "RestartSec=1",
+        "RestartSec=3",
     ] {
         assert!(unit.lines().any(|held| held == line), "{line}");
+    }
+}
+
+/// Systemd gives up for good after five failed starts within ten seconds, where it is not told otherwise: in a unit's first
+/// section, and no faster than a memory card bears.
+#[test]
+fn no_unit_gives_up() {
+    for unit in [
+        include_str!("../../../packaging/systemd/easyisp-agent.service"),
+        include_str!("../../../packaging/systemd/easyisp-agent-hosted.service"),
+        include_str!("../../../packaging/systemd/easyisp-cloud.service"),
+    ] {
+        let (first, rest) = unit.split_once("[Service]").unwrap();
+        assert!(
+            first.lines().any(|held| held == "StartLimitIntervalSec=0"),
+            "{unit}"
+        );
+        assert!(rest.lines().any(|held| held == "Restart=always"), "{unit}");
+        let pause = rest
+            .lines()
+            .find_map(|line| line.strip_prefix("RestartSec="));
+        assert!(pause.unwrap().parse::<u8>().unwrap() >= 2, "{unit}");
     }
 }
 

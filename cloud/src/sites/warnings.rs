@@ -207,6 +207,19 @@ pub fn of_router(agent: AgentId, name: &str, told: &RouterConditionV1) -> Vec<Wa
             since,
         ));
     }
+    if let Some(since) = told.full_since {
+        warnings.push(warning(
+            "TOO_MANY_SESSIONS",
+            format!(
+                "Router {name} told of more sessions within the hour than any router has: accounting of new ones goes \
+                 unanswered, logins go on."
+            ),
+            "Look what makes sessions there without end. If it is not the router, somebody else knows its RADIUS secret: \
+             set another one."
+                .to_owned(),
+            since,
+        ));
+    }
     if let Some((address, since)) = told.moved {
         warnings.push(warning(
             "ROUTER_MOVED",
@@ -437,9 +450,18 @@ mod tests {
             mismatched_since: Some(at(since)),
             unsigned_since: None,
             refused_since: None,
+            full_since: None,
             moved: None,
             certificate: None,
         };
+        let full = RouterConditionV1 {
+            mismatched_since: None,
+            full_since: Some(at(30)),
+            ..router(0)
+        };
+        let said = of_router(agent(1), "Tower", &full);
+        let said: Vec<_> = said.iter().map(|one| (one.code, one.since)).collect();
+        assert_eq!(said, [("TOO_MANY_SESSIONS", Some(at(30)))]);
         let told = [(1, 50), (2, 40)];
         let all = told.map(|(number, since)| of_router(agent(number), "Tower", &router(since)));
         let said = one_of_each(all.into_iter().flatten().collect());

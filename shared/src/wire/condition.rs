@@ -53,6 +53,8 @@ pub struct RouterConditionV1 {
     pub unsigned_since: Option<Timestamp>,
     /// Since when requests are dropped that carry none although they must.
     pub refused_since: Option<Timestamp>,
+    /// Since when it has told of so many sessions that accounting of new ones goes unanswered.
+    pub full_since: Option<Timestamp>,
     /// Where it speaks from since when, where that is not where its record says.
     pub moved: Option<(IpAddr, Timestamp)>,
     /// The RadSec certificate that it showed last since the agent started.

@@ -246,6 +246,7 @@ fn golden_questions_and_answers_are_read_and_written_octet_for_octet() {
             mismatched_since: Some(at(4)),
             unsigned_since: Some(at(5)),
             refused_since: Some(at(6)),
+            full_since: Some(at(9)),
             moved: Some((IpAddr::V4(Ipv4Addr::LOCALHOST), at(7))),
             certificate: Some(certificate()),
         }],
