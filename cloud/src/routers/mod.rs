@@ -33,7 +33,7 @@ use crate::sites::warnings;
 pub use claims::{Writer, claim, idle, release, running};
 pub use edge::Outside;
 pub use rotation::end as end_rotation;
-pub use rules::{Change, Draft, Drifted, LocalSecrets, Pool, draft, random_secret};
+pub use rules::{Change, Draft, Drifted, LocalSecrets, Pool, WAY_UNSEEN, draft, random_secret};
 pub use store::{called, lock_to_note};
 pub use told::tell_changed;
 pub use words::{Provisioning, Signing, Status};
