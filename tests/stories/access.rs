@@ -139,6 +139,11 @@ async fn a_way_ends_with_its_time_and_with_who_opened_it() -> Result<()> {
     let mut page = echoed(at).await?;
     world.clock.advance(Duration::from_secs(59));
     echoes(&mut page).await?;
+    eventually("its server is seen at it again", async || {
+        let shown = isp.owner.get(&format!("/nas/{}", site.router_id)).await?;
+        Ok((shown["remoteWinboxEnabled"] == true).then_some(()))
+    })
+    .await?;
     shows_winbox(&isp, &site, opened["port"].as_u64()).await?;
     world.clock.advance(Duration::from_secs(2));
     // Its time is over, whether or not that is written down yet.

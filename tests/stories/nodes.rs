@@ -44,6 +44,7 @@ impl Node {
              [http]\nlisten = \"{http}\"\n\
              [agents]\nlisten = \"{agents}\"\n\
              [nodes]\nlisten = \"{nodes}\"\n\
+             [access]\nlisten = \"127.0.0.1\"\n\
              [metrics]\nlisten = \"{metrics}\"\n\
              [keys]\nmaster_key_file = {key:?}\n\
              [database]\nurl = \"{app}\"\nmigrate_url = \"{owner}\"\n\

@@ -14,6 +14,7 @@ mod guard;
 mod guards;
 mod hands;
 mod lines;
+mod lists;
 pub mod live;
 mod login;
 pub mod menus;
@@ -59,6 +60,8 @@ pub struct RouterApis {
     guards: guards::Guards,
     /// The routers at which it was looked for what was left to guard before this agent was started.
     swept: Mutex<HashSet<RouterId>>,
+    /// Users of routers that somebody reads page by page.
+    lists: lists::Lists,
 }
 
 /// One router's line. The lock is held while a connection is made, not while commands run.
@@ -86,6 +89,7 @@ impl RouterApis {
             lines: Mutex::default(),
             guards: guards::Guards::of(None),
             swept: Mutex::default(),
+            lists: lists::Lists::default(),
         }
     }
 

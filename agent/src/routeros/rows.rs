@@ -138,7 +138,17 @@ pub fn to_restore(stood: &BeforeV1, menu: &[RowV1]) -> Vec<Act> {
             .rows
             .iter()
             .filter(|row| !present.iter().any(|other| lasting(other) == lasting(row)))
-            .map(back)
+            // What is there by its number was not taken away: what changed it since is changed back by its own item.
+            .filter(|row| !menu.iter().any(|other| other.id == row.id))
+            .flat_map(|row| {
+                let same = menu
+                    .iter()
+                    .filter(|other| is_in_its_place(item, row, other));
+                let gone = same.map(|other| Act::Remove {
+                    id: other.id.clone(),
+                });
+                gone.chain([back(row)])
+            })
             .collect(),
         WhichV1::Own { .. } if stood.rows.is_empty() => present
             .iter()
@@ -157,6 +167,14 @@ pub fn to_restore(stood: &BeforeV1, menu: &[RowV1]) -> Vec<Act> {
             })
             .collect(),
     }
+}
+
+/// Whether there is no room for a row beside another one: an interface is in one bridge at a time.
+fn is_in_its_place(item: &ItemV1, row: &RowV1, other: &RowV1) -> bool {
+    let interface = of(row, "interface");
+    item.menu == "/interface bridge port"
+        && interface.is_some()
+        && interface == of(other, "interface")
 }
 
 /// What an item changed of a row, changed back.
@@ -502,6 +520,41 @@ mod tests {
             panic!("one row more");
         };
         assert_eq!(fields.len(), 2);
+    }
+
+    /// An interface is in one bridge: the row of the other one has to go first. One that was set is no row that went.
+    #[test]
+    fn a_port_of_a_bridge_makes_room_for_the_one_that_was() {
+        let gone = ItemV1 {
+            menu: "/interface bridge port".to_owned(),
+            which: WhichV1::GoneBut {
+                comment: "easyisp:port-of-one".to_owned(),
+                key: "interface".to_owned(),
+                kept: vec!["ether2".to_owned()],
+            },
+            fields: Vec::new(),
+        };
+        let port = |id, bridge, comment| {
+            let fields = [
+                ("interface", "ether3"),
+                ("bridge", bridge),
+                ("comment", comment),
+            ];
+            row(id, &fields)
+        };
+        let was = port("*1", "one", "easyisp:port-of-one");
+        let stood = before(&gone, std::slice::from_ref(&was));
+        assert_eq!(stood.rows.len(), 1);
+        let other = port("*9", "other", "easyisp:port-of-other");
+        let [Act::Remove { ref id }, Act::Add { ref fields, .. }] =
+            to_restore(&stood, &[other])[..]
+        else {
+            panic!("one goes, one comes");
+        };
+        assert_eq!((id.as_str(), fields), ("*9", &lasting(&was)));
+        let moved = port("*1", "other", "easyisp:port-of-other");
+        assert_eq!(to_restore(&stood, &[moved]), []);
+        assert_eq!(to_restore(&stood, &[was]), []);
     }
 
     #[test]

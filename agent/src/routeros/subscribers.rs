@@ -1,7 +1,8 @@
 //! The users of a router's own with all that is said of them, to be taken over. Their passwords are among it: they are
-//! read for whoever asks and kept nowhere.
+//! read for whoever asks and kept nowhere, but in memory until he has the last page (`lists`).
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use easyisp_shared::wire::question::{RouterUserV1, SubscribersPlaceV1, SubscribersV1, fitting};
 
@@ -22,7 +23,8 @@ pub enum Told {
 impl RouterApis {
     /// As many users of a router's own as an answer holds, from that place on.
     ///
-    /// A page is of one list, which is read whole for it: RouterOS knows no pages.
+    /// A page is of one list, which is read whole for the first one: RouterOS knows no pages. Those that follow are of the
+    /// same reading, while it is held.
     pub async fn subscribers(
         &self,
         router: &Router,
@@ -30,6 +32,10 @@ impl RouterApis {
         within: Duration,
     ) -> Result<Told, ApiError> {
         let from = from.unwrap_or(FIRST);
+        let held = self.lists.of(router.id, from.hotspot, Instant::now());
+        if let Some(rows) = held.filter(|_| from.after.is_some()) {
+            return Ok(Told::Users(self.told(router, from, &rows)));
+        }
         let rows = match self.ask(router, list(from.hotspot), within).await {
             Ok(answer) => answer.rows,
             // A package that is not installed has no users.
@@ -43,7 +49,24 @@ impl RouterApis {
                 return Ok(Told::Hidden(why));
             }
         }
-        Ok(Told::Users(page(from, &rows)))
+        let rows = Arc::new(rows);
+        let now = Instant::now();
+        self.lists.hold(router.id, from.hotspot, rows.clone(), now);
+        let told = self.told(router, from, &rows);
+        if goes_on(&told) {
+            self.lists.go_in_time();
+        }
+        Ok(Told::Users(told))
+    }
+
+    /// A page; after the last one of a list it is held no longer.
+    fn told(&self, router: &Router, from: SubscribersPlaceV1, rows: &[Row]) -> SubscribersV1 {
+        let hotspot = from.hotspot;
+        let told = page(from, rows);
+        if !goes_on(&told) {
+            self.lists.forget(router.id, hotspot, Instant::now());
+        }
+        told
     }
 
     /// Whether the login by which the agent comes in has the right to see passwords; `None` where the router does not
@@ -135,6 +158,12 @@ fn page(from: SubscribersPlaceV1, rows: &[Row]) -> SubscribersV1 {
     };
     users.truncate(fits);
     SubscribersV1 { users, next }
+}
+
+/// Whether the next page is of the same list.
+fn goes_on(told: &SubscribersV1) -> bool {
+    let next = told.next.as_ref();
+    next.is_some_and(|next| next.after.is_some())
 }
 
 /// Neither what the router makes of itself, such as a trial's user, nor the pattern for these.

@@ -384,7 +384,7 @@ impl Desk {
             return Some(Closed::AgentLeft);
         }
         // A database that is busy for a moment is asked again.
-        if let Ok(true) = self.closed_elsewhere(way).await {
+        if let Ok(true) = self.closed_elsewhere(way, now).await {
             return Some(Closed::ByHand);
         }
         let still = sessions::still(&self.inner.db, tenant, &way.opened.signed_in, now).await;
@@ -395,11 +395,20 @@ impl Desk {
         }
     }
 
-    /// Whether somebody closed it at another node.
-    async fn closed_elsewhere(&self, way: &Way) -> sqlx::Result<bool> {
+    /// Whether somebody closed it at another node; else it is noted now and then that it is served still.
+    async fn closed_elsewhere(&self, way: &Way, now: Timestamp) -> sqlx::Result<bool> {
         let mut tx = self.inner.db.begin(way.tenant).await?;
-        let found = store::find(&mut tx, way.grant.id).await?;
-        Ok(found.is_some_and(|found| found.closed_at.is_some()))
+        let Some(found) = store::find(&mut tx, way.grant.id).await? else {
+            return Ok(false);
+        };
+        if found.closed_at.is_some() {
+            return Ok(true);
+        }
+        if !found.served_at.is_some_and(|at| now.since(at) < SERVED) {
+            store::note_served(&mut tx, way.grant.id, now).await?;
+            tx.commit().await?;
+        }
+        Ok(false)
     }
 
     /// Which agent of a site leads to its devices, wherever it is connected.
@@ -491,6 +500,8 @@ impl std::fmt::Debug for Desk {
 const BREATH: Duration = Duration::from_millis(100);
 /// By the time of the machine: whatever a clock says, who may not any more is out within a second.
 const LOOK: Duration = Duration::from_millis(500);
+/// How often it is noted that a way is served: several times within what makes it a dead one.
+const SERVED: Duration = Duration::from_secs(3);
 /// Of a server that is being stopped: its supervisor has not endless patience.
 const LAST_TRIES: u32 = 10;
 const PATIENCE: Duration = Duration::from_secs(10);

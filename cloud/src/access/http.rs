@@ -28,7 +28,7 @@ use crate::control;
 use crate::customers;
 use crate::db::Database;
 use crate::error::{ApiError, Wrong};
-use crate::routers;
+use crate::routers::{self, WAY_UNSEEN};
 use crate::sites::Live;
 
 /// What is to be opened at a router.
@@ -274,6 +274,7 @@ async fn open(
         from_address: from.to_string(),
         opened_at: now,
         expires_at,
+        served_at: Some(now),
         closed_at: None,
         closed_why: None,
         connections: 0,
@@ -372,7 +373,7 @@ pub struct Way {
     expires_at: Timestamp,
     /// Null while it is open.
     closed_at: Option<Timestamp>,
-    /// Why it was closed; `EXPIRED` also for one of a server that was cut off meanwhile.
+    /// Why it was closed; `STOPPED` also for one whose server was not seen at it for 15 seconds.
     closed_why: Option<Closed>,
     open: bool,
     /// TCP connections so far.
@@ -419,7 +420,14 @@ impl Way {
             back: row.bytes_back,
         });
         // A server that lost its power could not say so.
-        let over = row.closed_at.is_none() && row.expires_at <= now;
+        let left = match row.served_at {
+            Some(seen) if now.since(seen) >= WAY_UNSEEN && seen < row.expires_at => {
+                Some((seen, Closed::Stopped))
+            }
+            _ if row.expires_at <= now => Some((row.expires_at, Closed::Expired)),
+            _ => None,
+        };
+        let left = left.filter(|_| row.closed_at.is_none());
         Way {
             id: row.id,
             nas_id: row.router_id,
@@ -433,9 +441,9 @@ impl Way {
             from: row.from_address,
             opened_at: row.opened_at,
             expires_at: row.expires_at,
-            closed_at: row.closed_at.or(over.then_some(row.expires_at)),
-            closed_why: row.closed_why.or(over.then_some(Closed::Expired)),
-            open: row.closed_at.is_none() && !over,
+            closed_at: row.closed_at.or(left.map(|(at, _)| at)),
+            closed_why: row.closed_why.or(left.map(|(_, why)| why)),
+            open: row.closed_at.is_none() && left.is_none(),
             connections: moved.connections,
             bytes_there: moved.there,
             bytes_back: moved.back,

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::words::{Closed, Service};
 use crate::db::Tx;
+use crate::routers::WAY_UNSEEN;
 
 /// A way, as it is stored.
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -42,6 +43,8 @@ pub struct Grant {
     pub opened_at: Timestamp,
     /// Until when.
     pub expires_at: Timestamp,
+    /// When the server that serves it was last seen at it; None of what was opened before that was kept.
+    pub served_at: Option<Timestamp>,
     /// When it was closed.
     pub closed_at: Option<Timestamp>,
     /// Why.
@@ -70,8 +73,8 @@ pub async fn insert(tx: &mut Tx, grant: &Grant) -> sqlx::Result<()> {
     sqlx::query(
         "insert into access_grants (tenant_id, id, site_id, agent_id, router_id, customer_id, target_name, service,
                 address, port, reason, operator_id, operator_name, from_address, opened_at, expires_at,
-                listen_port)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+                listen_port, served_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
     )
     .bind(tx.tenant())
     .bind(grant.id)
@@ -90,6 +93,7 @@ pub async fn insert(tx: &mut Tx, grant: &Grant) -> sqlx::Result<()> {
     .bind(grant.opened_at)
     .bind(grant.expires_at)
     .bind(grant.listen_port)
+    .bind(grant.served_at)
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -148,6 +152,20 @@ pub async fn note_moved(tx: &mut Tx, grant: AccessGrantId, moved: Moved) -> sqlx
     Ok(())
 }
 
+/// Notes that the server that serves a way is there.
+pub async fn note_served(tx: &mut Tx, grant: AccessGrantId, now: Timestamp) -> sqlx::Result<()> {
+    sqlx::query(
+        "update access_grants set served_at = $3
+          where tenant_id = $1 and id = $2 and closed_at is null",
+    )
+    .bind(tx.tenant())
+    .bind(grant)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 /// A way.
 pub async fn find(tx: &mut Tx, grant: AccessGrantId) -> sqlx::Result<Option<Grant>> {
     sqlx::query_as("select * from access_grants where tenant_id = $1 and id = $2")
@@ -167,7 +185,7 @@ pub async fn list(
 ) -> sqlx::Result<Vec<Grant>> {
     sqlx::query_as(
         "select * from access_grants
-          where tenant_id = $1 and (not $2 or closed_at is null and expires_at > $3)
+          where tenant_id = $1 and (not $2 or closed_at is null and expires_at > $3 and (served_at is null or served_at > $6))
           order by opened_at desc, id
           limit $4 offset $5",
     )
@@ -176,6 +194,7 @@ pub async fn list(
     .bind(now)
     .bind(limit)
     .bind(offset)
+    .bind(now.minus(WAY_UNSEEN))
     .fetch_all(&mut **tx)
     .await
 }
@@ -184,11 +203,12 @@ pub async fn list(
 pub async fn count(tx: &mut Tx, open: bool, now: Timestamp) -> sqlx::Result<i64> {
     sqlx::query_scalar(
         "select count(*) from access_grants
-          where tenant_id = $1 and (not $2 or closed_at is null and expires_at > $3)",
+          where tenant_id = $1 and (not $2 or closed_at is null and expires_at > $3 and (served_at is null or served_at > $4))",
     )
     .bind(tx.tenant())
     .bind(open)
     .bind(now)
+    .bind(now.minus(WAY_UNSEEN))
     .fetch_one(&mut **tx)
     .await
 }

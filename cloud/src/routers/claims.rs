@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use easyisp_shared::entropy::Entropy;
 use easyisp_shared::id::RouterId;
 use easyisp_shared::time::Timestamp;
 
@@ -13,8 +14,9 @@ use crate::error::ApiError;
 /// Somebody who writes to a router.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Writer {
-    /// The wizard, before a configuration is written down.
-    Beginning,
+    /// The wizard, before a configuration is written down, by a name of its own: one that ends late gives up nothing
+    /// that another one holds by then, nor what was written down since.
+    Beginning(String),
     /// A configuration by the wizard.
     Wizard,
     /// A repair, by a name of its own.
@@ -24,9 +26,15 @@ pub enum Writer {
 }
 
 impl Writer {
+    /// The wizard, before a configuration is written down.
+    pub fn beginning(entropy: &Entropy) -> Writer {
+        Writer::Beginning(hex::encode(entropy.bytes::<8>()))
+    }
+
     fn name(&self) -> String {
         match self {
-            Writer::Beginning | Writer::Wizard => WIZARD.to_owned(),
+            Writer::Beginning(name) => format!("{WIZARD} {name}"),
+            Writer::Wizard => WIZARD.to_owned(),
             Writer::Repair(name) => format!("REPAIR {name}"),
             Writer::Rollout(name) => format!("ROLLOUT {name}"),
         }
@@ -37,7 +45,7 @@ impl Writer {
         match self {
             Writer::Wizard | Writer::Rollout(_) => Duration::from_secs(1800),
             // It asks the router several things, each for as long as a question may take.
-            Writer::Beginning => Duration::from_secs(300),
+            Writer::Beginning(_) => Duration::from_secs(300),
             Writer::Repair(_) => Duration::from_secs(120),
         }
     }
@@ -67,7 +75,7 @@ pub async fn release(tx: &mut Tx, router: RouterId, writer: &Writer) -> sqlx::Re
 pub async fn idle(tx: &mut Tx, router: RouterId, now: Timestamp) -> Result<(), ApiError> {
     match store::holder(tx, router, now).await? {
         None => Ok(()),
-        Some(holder) if holder == WIZARD => Err(running()),
+        Some(holder) if holder.starts_with(WIZARD) => Err(running()),
         Some(holder) => {
             let who = match holder.starts_with("ROLLOUT") {
                 true => "A rollout",

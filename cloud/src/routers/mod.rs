@@ -33,7 +33,7 @@ use crate::sites::warnings;
 pub use claims::{Writer, claim, idle, release, running};
 pub use edge::Outside;
 pub use rotation::end as end_rotation;
-pub use rules::{Change, Draft, Drifted, LocalSecrets, Pool, draft, random_secret};
+pub use rules::{Change, Draft, Drifted, LocalSecrets, Pool, WAY_UNSEEN, draft, random_secret};
 pub use store::{called, lock_to_note};
 pub use told::tell_changed;
 pub use words::{Provisioning, Signing, Status};
@@ -227,12 +227,14 @@ pub async fn login_is(
 }
 
 /// Enters a login for the agents where none is whole, or the port of one that nobody got in with yet; the router's name
-/// and what was done, `None` where nothing was. What is entered is `(user, password, port)`.
+/// and what was done, `None` where nothing was. What is entered is `(user, password, port)`; a port that somebody may
+/// have chosen changes where it `may_move`.
 pub async fn enter_login(
     tx: &mut Tx,
     secrets: &Secrets,
     router: RouterId,
     (user, password, port): (&str, &str, u16),
+    may_move: bool,
     now: Timestamp,
 ) -> Result<Option<(String, &'static str)>, SecretError> {
     let found = match store::lock(tx, router).await? {
@@ -250,7 +252,8 @@ pub async fn enter_login(
         let sealed = key.seal(API_PASSWORD, router.0, password.as_bytes());
         store::put_login(tx, router, (user, &sealed, port), now).await?;
         "Entered a login for its agents"
-    } else if draft.api_port == PLAIN_API
+    } else if may_move
+        && draft.api_port == PLAIN_API
         && port != PLAIN_API
         && store::was_never_entered(tx, router).await?
     {

@@ -1,6 +1,7 @@
 //! What a router's record may say.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::id::RouterId;
@@ -151,6 +152,9 @@ pub fn draft(change: Change, before: Option<&Draft>) -> Result<Draft, Vec<FieldE
 
 /// Stands where no address could be read; never stored.
 const UNKNOWN: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
+
+/// A way to a router at which its server was not seen for so long leads nowhere any more.
+pub const WAY_UNSEEN: Duration = Duration::from_secs(15);
 
 /// A network, or an address as the network of itself.
 fn network(text: &str) -> Option<IpNet> {

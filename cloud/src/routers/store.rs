@@ -14,7 +14,7 @@ use easyisp_shared::time::Timestamp;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::rules::{Draft, Drifted, LocalSecrets};
+use super::rules::{Draft, Drifted, LocalSecrets, WAY_UNSEEN};
 use super::words::{Provisioning, Signing, Status};
 use crate::api::{Order, Sort, Sortable};
 use crate::db::Tx;
@@ -223,6 +223,7 @@ pub async fn list(
                 select g.listen_port from access_grants g
                  where g.tenant_id = $1 and g.router_id = w.id and g.service = 'WINBOX'
                    and g.closed_at is null and g.expires_at > $8 and g.listen_port is not null
+                   and (g.served_at is null or g.served_at > $9)
                  order by g.opened_at desc, g.id desc
                  limit 1) a on true
           where ($4::text is null or w.present_status = $4)
@@ -238,6 +239,7 @@ pub async fn list(
     .bind(limit)
     .bind(offset)
     .bind(now)
+    .bind(now.minus(WAY_UNSEEN))
     .fetch_all(&mut **tx)
     .await?;
     let total = sqlx::query_scalar(
@@ -286,6 +288,7 @@ pub async fn find(
                 select g.listen_port from access_grants g
                  where g.tenant_id = $1 and g.router_id = r.id and g.service = 'WINBOX'
                    and g.closed_at is null and g.expires_at > $4 and g.listen_port is not null
+                   and (g.served_at is null or g.served_at > $5)
                  order by g.opened_at desc, g.id desc
                  limit 1) a on true
           where r.tenant_id = $1 and r.id = $2 and r.deleted_at is null",
@@ -294,6 +297,7 @@ pub async fn find(
     .bind(router)
     .bind(heard)
     .bind(now)
+    .bind(now.minus(WAY_UNSEEN))
     .fetch_optional(&mut **tx)
     .await
 }

@@ -14,11 +14,12 @@ use easyisp_shared::wire::drift;
 use easyisp_shared::wire::router::{PagesV1, RouterAsk, RouterTold};
 
 use super::http::begin::TOKEN_LIFE;
+use super::http::system::device_mode;
 use super::plan::Stage;
 use super::run::At;
 use super::{http, rules, store};
 use crate::audit::{self, Action, Actor, Audit};
-use crate::db::Database;
+use crate::db::{Database, Tx};
 use crate::due;
 use crate::error::ApiError;
 use crate::monitoring;
@@ -79,23 +80,33 @@ pub async fn complete(
     store::keep(&mut tx, router, &choice).await?;
     tx.commit().await?;
 
+    let at = At {
+        live,
+        tenant,
+        site,
+        router,
+        now,
+    };
+    // One that runs nothing by itself is not asked for a heart-beat, nor missed by it.
+    let mode = device_mode(&at).await;
+    if let Some(mode) = &mode {
+        chosen.mute = mode.knows_no_scheduler();
+    }
+    let mute = chosen.mute;
+    let mut missing = None;
     let mut has_pages = false;
     let told = match rules::looked_for(known, chosen) {
         Ok((setup, release)) => {
             has_pages = pages(&setup).is_some();
             let wanted = drift::wanted(&wanted(&setup, release));
-            let at = At {
-                live,
-                tenant,
-                site,
-                router,
-                now,
-            };
             // Where it was refused whole it is tried again; what the router alone does not take is a difference.
-            let told = at.ask(RouterAsk::Repair(wanted), LONG).await.ok();
-            told.filter(
-                |told| !matches!(told, RouterTold::Drift(left) if drift::refused(left).is_some()),
-            )
+            let told = at.ask(RouterAsk::Repair(wanted), LONG).await;
+            missing = match &told {
+                Ok(RouterTold::Drift(left)) => drift::refused(left).map(str::to_owned),
+                Ok(_) => None,
+                Err(silence) => Some(silence.to_string()),
+            };
+            told.ok().filter(|_| missing.is_none())
         }
         // A set-up that cannot be any more, without an agent that listens: the wizard says why.
         Err(_) => Some(RouterTold::Done),
@@ -106,6 +117,18 @@ pub async fn complete(
         return Ok(None);
     }
     routers::release(&mut tx, router, &writer).await?;
+    if let Some(row) = store::find(&mut tx, router).await? {
+        if let Some(mut kept) = http::kept(&row).filter(|kept| kept.mute != mute) {
+            kept.mute = mute;
+            store::keep(&mut tx, router, &serde_json::to_value(&kept)?).await?;
+        }
+        let missing = missing.map(|words| {
+            format!(
+                "SNMP, the heart-beat and the guests' way to the cloud could not be written: {words}. See to it, or                  configure it by the wizard; it is tried again by itself"
+            )
+        });
+        tell(&mut tx, router, &row, missing, now).await?;
+    }
     if let Some(RouterTold::Drift(left)) = &told {
         let audit = Audit {
             details: format!(
@@ -170,7 +193,16 @@ pub async fn fetch_pages(
             Ok(_) => "the site answered something else".to_owned(),
             Err(silence) => silence.to_string(),
         };
-        tracing::info!(router.id = %router, "The hotspot's pages did not come yet: {why}");
+        let missing = format!(
+            "the hotspot's pages did not come: {why}. Guests meet the router's own; see that it reaches this cloud, that              its device-mode lets it fetch, and that its agent is up to date; it is tried again by itself"
+        );
+        let mut tx = db.begin(tenant).await?;
+        if routers::lock_named(&mut tx, router).await?.is_some()
+            && let Some(row) = store::find(&mut tx, router).await?
+        {
+            tell(&mut tx, router, &row, Some(missing), now).await?;
+        }
+        tx.commit().await?;
         return Ok(Some(again(row.place_since, now)));
     }
     let mut tx = db.begin(tenant).await?;
@@ -182,8 +214,31 @@ pub async fn fetch_pages(
         ..Audit::new(Action::RouterRepair, "router", router, &name)
     };
     audit::record(&mut tx, &Actor::system(), audit, now).await?;
+    if let Some(row) = store::find(&mut tx, router).await? {
+        tell(&mut tx, router, &row, None, now).await?;
+    }
     tx.commit().await?;
     Ok(None)
+}
+
+/// Has the wizard's status say what a router that serves lacks still and what to do about it, or, once nothing is missing,
+/// that all is there.
+async fn tell(
+    tx: &mut Tx,
+    router: RouterId,
+    row: &store::Row,
+    missing: Option<String>,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    let message = match missing {
+        Some(what) => format!("{NOT_ALL}{what}."),
+        None if row.message.starts_with(NOT_ALL) => ALL.to_owned(),
+        None => return Ok(()),
+    };
+    if row.stage != Stage::Done || row.message == message {
+        return Ok(());
+    }
+    store::note(tx, router, Stage::Done, &message, now).await
 }
 
 /// Where the pages of a router's hotspot are; `None` where its own stay.
@@ -201,6 +256,10 @@ fn again(since: Timestamp, now: Timestamp) -> Timestamp {
     now.plus(now.since(since).clamp(AGAIN, LONGEST))
 }
 
+/// How the status of a router begins that serves without all that it is to have.
+const NOT_ALL: &str = "It serves, and not all of it is there yet: ";
+/// What it says when that came.
+const ALL: &str = "It serves, and what was missing is there.";
 /// How long writing may take.
 const LONG: Duration = Duration::from_secs(25);
 /// When to try again at first, where the site or the router says nothing, and where somebody else writes to it.

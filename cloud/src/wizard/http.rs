@@ -115,7 +115,7 @@ pub struct Config {
 ///
 /// Without a choice it is that of the wizard, as far as it came to its end. A router that is not watched over SNMP yet is watched from here on, by version 3 with passwords of its own,
 /// and one without a whole login for its agents gets one; a login that was never used yet is looked for at the port that
-/// the script opens, 8729 in TLS.
+/// the script opens, 8729 in TLS; at RouterOS 6 it stays where it was entered.
 /// Imported twice it changes nothing. It holds secrets, so that the trail says who took it. Errors: 400 naming
 /// what is wrong with the choice, 409 `NO_AGENT` where the router's site has no agent that listens on its network, 404.
 #[utoipa::path(get, path = "/api/wizard/{router}/script", tag = "Routers",
@@ -165,11 +165,15 @@ async fn write(
     let mut tx = db.begin(operator.tenant).await?;
     let actor = Actor::from(operator);
     monitoring::watch(&mut tx, secrets, router, &actor, clock.now()).await?;
-    enter_login(&mut tx, secrets, router, &actor, clock.now()).await?;
+    let mut chosen = chosen(&mut tx, router, choice).await?;
+    let release = {
+        let known = known(&mut tx, secrets, router).await?;
+        rules::release(&known, &chosen).map_err(refused)?
+    };
+    enter_login(&mut tx, secrets, (router, release), &actor, clock.now()).await?;
     let known = known(&mut tx, secrets, router).await?;
     let alone = known.agents.is_empty();
     let (name, secret) = (known.name.clone(), known.secret.clone());
-    let mut chosen = chosen(&mut tx, router, choice).await?;
     chosen.cloud = chosen.cloud.or_else(|| config.http.public_url.clone());
     let alone = alone && chosen.agents.is_empty();
     let script = rules::written(known, chosen).map_err(|faults| match alone {
@@ -196,13 +200,16 @@ async fn write(
 async fn enter_login(
     tx: &mut Tx,
     secrets: &Secrets,
-    router: RouterId,
+    (router, release): (RouterId, Release),
     actor: &Actor,
     now: Timestamp,
 ) -> Result<(), ApiError> {
     let password = routers::random_secret(&tx.entropy());
     let login = (API_USER, password.as_str(), API_PORT);
-    let Some((name, how)) = routers::enter_login(tx, secrets, router, login, now).await? else {
+    // RouterOS 6 may have no cipher that is safe enough: who entered 8728 for it meant that.
+    let may_move = release != Release::V6;
+    let entered = routers::enter_login(tx, secrets, router, login, may_move, now).await?;
+    let Some((name, how)) = entered else {
         return Ok(());
     };
     let audit = Audit {

@@ -221,15 +221,7 @@ pub fn advice(why: &str) -> &'static str {
 /// Where a router is: the address of its own that shares a network with its agent, as it told under its key, else
 /// where its call came from. The two differ where the site stands behind one public address.
 pub fn whereabouts(called_from: IpAddr, told: &str, agents: &[String]) -> IpAddr {
-    let agents: Vec<Ipv4Addr> = agents
-        .iter()
-        .filter_map(|text| {
-            text.rsplit_once(':')
-                .map_or(text.as_str(), |(host, _)| host)
-                .parse()
-                .ok()
-        })
-        .collect();
+    let agents = addresses(agents);
     let own = told.split(',').take(64).filter_map(|text| {
         let (address, prefix) = text.trim().split_once('/')?;
         let address: Ipv4Addr = address.parse().ok()?;
@@ -244,16 +236,29 @@ pub fn whereabouts(called_from: IpAddr, told: &str, agents: &[String]) -> IpAddr
 }
 
 /// Where a router is that was found somewhere before: it stays there where its call came from outside, by a public
-/// address that says nothing of its own.
-pub fn stays(before: Option<IpAddr>, found: IpAddr) -> IpAddr {
+/// address that says nothing of its own. Not where all its agents are outside as well: to those it comes by the public
+/// address, and they would not know it by the other.
+pub fn stays(before: Option<IpAddr>, found: IpAddr, agents: &[String]) -> IpAddr {
+    let agents = addresses(agents);
+    let is_beside = agents.is_empty() || agents.iter().any(Ipv4Addr::is_private);
     match (before, found) {
         (Some(IpAddr::V4(before)), IpAddr::V4(outside))
-            if before.is_private() && !outside.is_private() =>
+            if is_beside && before.is_private() && !outside.is_private() =>
         {
             IpAddr::V4(before)
         }
         (_, found) => found,
     }
+}
+
+fn addresses(agents: &[String]) -> Vec<Ipv4Addr> {
+    let host = |text: &String| {
+        text.rsplit_once(':')
+            .map_or(text.as_str(), |(host, _)| host)
+            .parse()
+            .ok()
+    };
+    agents.iter().filter_map(host).collect()
 }
 
 #[cfg(test)]
@@ -287,10 +292,16 @@ mod tests {
     fn who_is_found_at_home_stays_there() {
         let of = |text: &str| text.parse::<IpAddr>().unwrap();
         let (home, other, outside) = (of("10.9.0.1"), of("10.9.0.7"), of("203.0.113.9"));
-        assert_eq!(stays(Some(home), outside), home);
-        assert_eq!(stays(Some(home), other), other);
-        assert_eq!(stays(None, outside), outside);
-        assert_eq!(stays(Some(of("0.0.0.0")), outside), outside);
+        let beside = ["10.9.0.2:1814".to_owned()];
+        assert_eq!(stays(Some(home), outside, &beside), home);
+        assert_eq!(stays(Some(home), other, &beside), other);
+        assert_eq!(stays(None, outside, &beside), outside);
+        assert_eq!(stays(Some(of("0.0.0.0")), outside, &beside), outside);
+        // It was given to an agent that is hosted elsewhere.
+        let hosted = ["198.51.100.7:1812".to_owned()];
+        assert_eq!(stays(Some(home), outside, &hosted), outside);
+        let both = [beside, hosted].concat();
+        assert_eq!(stays(Some(home), outside, &both), home);
     }
 
     #[test]

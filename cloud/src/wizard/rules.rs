@@ -269,7 +269,7 @@ pub fn looked_for(known: Known, chosen: Chosen) -> Result<(Setup, Release), Vec<
     Ok((checked(known, chosen)?, release))
 }
 
-fn release(known: &Known, chosen: &Chosen) -> Result<Release, Vec<Fault>> {
+pub fn release(known: &Known, chosen: &Chosen) -> Result<Release, Vec<Fault>> {
     match chosen.release {
         Some(6) => Ok(Release::V6),
         Some(7) => Ok(Release::V7),

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{address_of, echoed, echoing, is_cut};
+use super::{address_of, echoed, echoing, is_cut, shows_winbox};
 use crate::nodes::{Node, has_room};
 
 /// The operator asks one node, the agent is at the other: octets and pages come through all the same, in pieces that
@@ -113,6 +113,10 @@ async fn a_way_leads_through_whichever_node_holds_the_agent() -> Result<()> {
 
     let opened = isp.owner.post(&door, &wish("WINBOX", port)).await?;
     let mut winbox = echoed(address_of(&opened)?).await?;
+    // Of two that are open the router says the later, which the node serves that is to die.
+    let there = there.post(&door, &wish("WINBOX", port)).await?;
+    drop(echoed(address_of(&there)?).await?);
+    shows_winbox(&isp, &site, there["port"].as_u64()).await?;
     node.child.kill().await?; // SIGKILL
     is_cut(&mut winbox).await?;
     let late = client
@@ -121,6 +125,22 @@ async fn a_way_leads_through_whichever_node_holds_the_agent() -> Result<()> {
         .send()
         .await?;
     assert_eq!(late.status(), StatusCode::BAD_GATEWAY);
+    eventually("a port where nobody listens is said no more", async || {
+        let shown = isp.owner.get(&format!("/nas/{}", site.router_id)).await?;
+        Ok((shown["remoteWinboxEnabled"] == false).then_some(()))
+    })
+    .await?;
+    shows_winbox(&isp, &site, None).await?;
+    let past = isp.owner.get("/access").await?;
+    let all = past["access"].as_array().context("ways")?;
+    let dead = all.iter().find(|way| way["id"] == there["id"]);
+    let dead = dead.context("the way of the node that died")?;
+    assert_eq!(
+        (&dead["open"], &dead["closedWhy"]),
+        (&json!(false), &json!("STOPPED"))
+    );
+    let open = isp.owner.get("/access?open=true").await?;
+    assert_eq!(open["total"], 0, "{open}");
     site.stop().await;
     world.stop().await
 }

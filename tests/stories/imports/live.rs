@@ -52,8 +52,14 @@ async fn taken_over(face: Face) -> Result<()> {
     let after = owner.get("/audit-logs").await?["total"].clone();
     assert_eq!(after.as_i64(), before.as_i64().map(|total| total + 1));
 
+    let commands = site.router.counters().api_commands;
     let (status, answer) = owner.call(Method::POST, &path, None).await?;
     assert_eq!(status, StatusCode::ACCEPTED, "{answer}");
+    let commands = site.router.counters().api_commands - commands;
+    assert_eq!(
+        commands, 2,
+        "each list is read once, however many pages it has"
+    );
     let id = answer["jobId"].as_str().context("a job")?;
     let job = finished(owner, id).await?;
     assert_eq!(

@@ -8,7 +8,8 @@ use easyisp_tests::router::{Mishap, Router};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
-use super::roof::{Roof, both};
+use super::breaks::different;
+use super::roof::{Roof, both, plain};
 
 const FILTER: &str = "/ip firewall filter";
 
@@ -56,6 +57,53 @@ async fn an_undo_moves_the_rules_back_that_it_moved() -> Result<()> {
     let said = roof.isp.owner.post(&configure, &both()).await?;
     assert_eq!(said["success"], true, "{said}");
     ensure!(rules(&roof.router) != stood, "ours came before his");
+    roof.close().await
+}
+
+/// A port goes from one bridge of ours to the other, in both directions, and back where the rest does not come about.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_undo_moves_a_port_back_to_the_bridge_that_it_was_in() -> Result<()> {
+    let roof = Roof::open("ports").await?;
+    let id = roof.bring_up("Tower").await?;
+    let configure = format!("/wizard/{id}/configure");
+    let serving = |pppoe: &[&str], hotspot: &[&str]| {
+        let mut wish = both();
+        wish["pppoeConfig"]["interfaces"] = json!(pppoe);
+        wish["hotspotConfig"]["interfaces"] = json!(hotspot);
+        wish
+    };
+    let done = serving(&["ether2", "ether3"], &["ether4", "wlan1"]);
+    let done = roof.isp.owner.post(&configure, &done).await?;
+    assert_eq!(done["success"], true, "{done}");
+    // The last step has something to do, so that it can break.
+    let removed = "/system logging remove [find where action=\"easyisp1\"]\n";
+    let removed = roof.router.configure(|machine| machine.import(removed));
+    removed.map_err(anyhow::Error::msg)?;
+    let stood = plain(&roof.router);
+    for wish in [
+        serving(&["ether2", "ether3", "ether4"], &["wlan1"]),
+        serving(&["ether2"], &["ether3", "ether4", "wlan1"]),
+        serving(&["ether2", "ether4"], &["ether3", "wlan1"]),
+    ] {
+        let refused = Mishap::Refuse("failure: not this one".to_owned());
+        roof.router.mishap("/system/logging/add", refused);
+        let said = roof.isp.owner.post(&configure, &wish).await?;
+        let message = said["message"].as_str().context("a message")?;
+        ensure!(
+            message.contains("The router is as it was before"),
+            "{wish}: {message}"
+        );
+        assert_eq!(different(&stood, &plain(&roof.router)), [""; 0], "{wish}");
+        roof.router.mend();
+        let done = roof.isp.owner.post(&configure, &wish).await?;
+        assert_eq!(done["success"], true, "{done}");
+        let back = serving(&["ether2", "ether3"], &["ether4", "wlan1"]);
+        let done = roof.isp.owner.post(&configure, &back).await?;
+        assert_eq!(done["success"], true, "{done}");
+        let removed = "/system logging remove [find where action=\"easyisp1\"]\n";
+        let removed = roof.router.configure(|machine| machine.import(removed));
+        removed.map_err(anyhow::Error::msg)?;
+    }
     roof.close().await
 }
 

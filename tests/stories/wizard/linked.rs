@@ -42,6 +42,17 @@ async fn guests_meet_the_providers_pages_after_the_first_link() -> Result<()> {
     })
     .await?;
     assert_eq!(page(&roof, "login.html"), None);
+    let id = owner.get("/nas").await?["routers"][0]["id"].clone();
+    let status = format!("/wizard/{}/status", id.as_str().context("an id")?);
+    let said = owner.get(&status).await?;
+    assert_eq!(said["step"], "DONE", "{said}");
+    let message = said["message"].as_str().context("a message")?;
+    ensure!(
+        message.starts_with(
+            "It serves, and not all of it is there yet: the hotspot's pages did not come"
+        ) && message.contains("failure: no answer"),
+        "{message}"
+    );
     let repairs = "/audit-logs?action=ROUTER_REPAIR";
     ensure!(!owner.get(repairs).await?.to_string().contains("pages"));
 
@@ -58,6 +69,8 @@ async fn guests_meet_the_providers_pages_after_the_first_link() -> Result<()> {
     for file in ["status.html", "error.html", "script.js"] {
         ensure!(page(&roof, file).is_some(), "{file}");
     }
+    let said = owner.get(&status).await?;
+    assert_eq!(said["message"], "It serves, and what was missing is there.");
     let trail = owner.get(repairs).await?.to_string();
     ensure!(trail.contains("The hotspot's pages became"), "{trail}");
     roof.close().await
@@ -91,6 +104,20 @@ async fn a_router_that_is_away_is_asked_ever_less_and_at_once_when_it_lives() ->
         }
         clock.advance(rest);
     };
+    let id = owner.get("/nas").await?["routers"][0]["id"].clone();
+    let status = format!("/wizard/{}/status", id.as_str().context("an id")?);
+    let message = async || -> Result<String> {
+        let said = owner.get(&status).await?;
+        assert_eq!(said["step"], "DONE", "{said}");
+        Ok(said["message"].as_str().context("a message")?.to_owned())
+    };
+    let said = message().await?;
+    ensure!(
+        said.contains(
+            "SNMP, the heart-beat and the guests' way to the cloud could not be written: "
+        ),
+        "{said}"
+    );
     ensure!(rests.is_sorted() && rests.len() > 5, "{rests:?}");
     assert_eq!(rests.last(), Some(&HOUR), "{rests:?}");
     for pair in rests.windows(2) {
@@ -129,6 +156,40 @@ async fn a_router_that_is_away_is_asked_ever_less_and_at_once_when_it_lives() ->
         Ok(next_run(&owner, COMPLETE).await?.is_none().then_some(()))
     })
     .await?;
+    let said = message().await?;
+    ensure!(!said.contains("could not be written"), "{said}");
+    roof.close().await
+}
+
+/// The device's mode keeps what its box brought up from running anything by itself: no heart-beat is asked of it, and none
+/// is missed.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_router_may_not_run_by_itself_is_not_missed_after_the_first_link() -> Result<()> {
+    let (line, roof) = cut_off("unheard").await?;
+    roof.router
+        .configure(|machine| machine.put_all("/system device-mode", "scheduler", "no"));
+    let owner = roof.isp.owner.clone();
+    let begun = begin(&roof, &wish("Tower")).await?;
+    let pasted = roof.router.paste(&begun.command).await;
+    assert_eq!(pasted, Ok(()), "{:?}", roof.router.machine().caught);
+    becomes(&roof, "Tower", Stage::Done).await?;
+    line.cut(false);
+    let clock = roof.world.clock.clone();
+    let repairs = "/audit-logs?action=ROUTER_REPAIR";
+    eventually("it is written", async || {
+        if let Some(next) = next_run(&owner, COMPLETE).await? {
+            clock.advance(until(&clock, next));
+        }
+        let trail = owner.get(repairs).await?.to_string();
+        Ok(trail
+            .contains("Wrote what its agent could not")
+            .then_some(()))
+    })
+    .await?;
+    let id = owner.get("/nas").await?["routers"][0]["id"].clone();
+    let drift = format!("/nas/{}/drift", id.as_str().context("an id")?);
+    let drift = owner.get(&drift).await?;
+    assert_eq!(drift["isAsWanted"], true, "{drift}");
     roof.close().await
 }
 

@@ -3,6 +3,8 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use easyisp_cloud::routers::{self, Writer};
+use easyisp_shared::id::{RouterId, TenantId};
 use easyisp_tests::router::Mishap;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -93,6 +95,49 @@ async fn who_asks_again_waits_for_the_configuration_that_is_under_way() -> Resul
         (StatusCode::BAD_REQUEST, &json!("waitSeconds")),
         "{said}"
     );
+    roof.close().await
+}
+
+/// Who began, and was slower than his claim lasts, gives up nothing that somebody else holds by then.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_end_of_a_beginning_frees_no_router_that_another_one_holds() -> Result<()> {
+    let roof = Roof::open("late").await?;
+    let id = roof.bring_up("Tower").await?;
+    let db = &roof.world.cloud().app.db;
+    let me = roof.isp.owner.get("/auth/me").await?;
+    let tenant = TenantId(me["tenantId"].as_str().context("a tenant")?.parse()?);
+    let router = RouterId(id.parse()?);
+    let (first, second) = (
+        Writer::beginning(db.entropy()),
+        Writer::beginning(db.entropy()),
+    );
+    let began = roof.world.clock.now();
+    let later = began.plus(Duration::from_secs(301));
+    let mut tx = db.begin(tenant).await?;
+    let mut claim = async |writer: &Writer, now| routers::claim(&mut tx, router, writer, now).await;
+    ensure!(claim(&first, began).await.is_ok());
+    ensure!(claim(&second, began).await.is_err(), "two at once");
+    ensure!(claim(&second, later).await.is_ok());
+    routers::release(&mut tx, router, &first).await?;
+    ensure!(routers::idle(&mut tx, router, later).await.is_err());
+    // It is written down, and the one that ends late ends now.
+    routers::release(&mut tx, router, &second).await?;
+    ensure!(
+        routers::claim(&mut tx, router, &Writer::Wizard, later)
+            .await
+            .is_ok()
+    );
+    routers::release(&mut tx, router, &first).await?;
+    routers::release(&mut tx, router, &second).await?;
+    let Err(held) = routers::idle(&mut tx, router, later).await else {
+        anyhow::bail!("it runs still");
+    };
+    ensure!(
+        held.message().contains("is being configured"),
+        "{}",
+        held.message()
+    );
+    tx.rollback().await?;
     roof.close().await
 }
 

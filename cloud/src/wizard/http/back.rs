@@ -15,6 +15,7 @@ use super::{Choice, chosen, known, refused};
 use crate::auth::Operator;
 use crate::db::Database;
 use crate::error::ApiError;
+use crate::routers::Writer;
 use crate::secrets::Secrets;
 use crate::sites::Live;
 
@@ -55,6 +56,7 @@ pub async fn go(
     (begun, now): (Instant, Timestamp),
 ) -> Result<Configured, ApiError> {
     let hands = Hands {
+        writer: Writer::beginning(db.entropy()),
         db: db.clone(),
         secrets: secrets.clone(),
         live: live.clone(),

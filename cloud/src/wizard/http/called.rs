@@ -169,7 +169,7 @@ pub async fn complete(
     let place: IpAddr = plan::whereabouts(address, told, &agents);
     let brief = routers::brief(&mut tx, router, now).await?;
     let before = brief.filter(|brief| brief.status != Status::Offline);
-    let place = plan::stays(before.map(|brief| brief.address), place);
+    let place = plan::stays(before.map(|brief| brief.address), place, &agents);
     routers::placed(&mut tx, router, place, now).await?;
     store::note_call(&mut tx, router, &address.to_string(), now).await?;
     let (how, message) = match complete.failed.unwrap_or(0) {

@@ -24,6 +24,7 @@ use crate::api::{Json, Path, blank};
 use crate::auth::Operator;
 use crate::db::Database;
 use crate::error::ApiError;
+use crate::routers::Writer;
 use crate::secrets::Secrets;
 use crate::sites::Live;
 
@@ -318,6 +319,7 @@ pub async fn configure(
 ) -> Result<Json<Configured>, ApiError> {
     let until = Until::asked(Instant::now(), request.wait_seconds)?;
     let hands = Hands {
+        writer: Writer::beginning(db.entropy()),
         db,
         secrets,
         live,
@@ -361,6 +363,7 @@ pub async fn auto_configure(
 ) -> Result<Json<Configured>, ApiError> {
     let until = Until::the_limit(Instant::now());
     let hands = Hands {
+        writer: Writer::beginning(db.entropy()),
         db,
         secrets,
         live,

@@ -39,6 +39,8 @@ pub struct Hands {
     pub router: RouterId,
     /// The time.
     pub now: Timestamp,
+    /// As whom it holds the router until its work is written down.
+    pub writer: Writer,
 }
 
 impl Hands {
@@ -212,7 +214,7 @@ impl Hands {
             return Err(running());
         }
         routers::idle(&mut tx, self.router, self.now).await?;
-        routers::claim(&mut tx, self.router, &Writer::Beginning, self.now).await?;
+        routers::claim(&mut tx, self.router, &self.writer, self.now).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -273,6 +275,7 @@ impl Hands {
             return Err(running());
         }
         // Whoever was slower than his claim lasts finds somebody else at it.
+        routers::release(&mut tx, router, &self.writer).await?;
         routers::claim(&mut tx, router, &Writer::Wizard, now).await?;
         let run = row.map_or(1, |row| row.run + 1);
         work.backup = backup.then(|| format!("easyisp-before-{run}"));

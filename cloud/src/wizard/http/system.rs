@@ -123,7 +123,7 @@ pub async fn system_info(
 }
 
 /// What of a device's mode is in the way here; `None` where it knows no modes, or its agent cannot tell.
-pub(super) async fn device_mode(at: &At<'_>) -> Option<DeviceMode> {
+pub async fn device_mode(at: &At<'_>) -> Option<DeviceMode> {
     match at.set_up(SetupAskV1::Look(vec![DeviceMode::asked()])).await {
         Ok(SetupToldV1::Found { before, .. }) => DeviceMode::told(&before),
         Ok(_) | Err(_) => None, // what it is is told all the same

@@ -12,7 +12,7 @@ use super::configure::Configured;
 use super::hands::Hands;
 use super::last;
 use crate::error::ApiError;
-use crate::routers::{self, Writer, running};
+use crate::routers::{self, running};
 
 /// How long an answer may be waited for.
 #[derive(Clone, Copy)]
@@ -131,7 +131,7 @@ impl Hands {
         let begun = begin(self.clone()).await;
         if begun.is_err() {
             let mut tx = self.db.begin(self.operator.tenant).await?;
-            routers::release(&mut tx, self.router, &Writer::Beginning).await?;
+            routers::release(&mut tx, self.router, &self.writer).await?;
             tx.commit().await?;
         }
         begun

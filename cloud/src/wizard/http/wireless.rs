@@ -20,6 +20,7 @@ use crate::api::{Json, Path, blank};
 use crate::auth::Operator;
 use crate::db::Database;
 use crate::error::ApiError;
+use crate::routers::Writer;
 use crate::secrets::Secrets;
 use crate::sites::Live;
 
@@ -71,6 +72,7 @@ pub async fn list(
 ) -> Result<Json<Radios>, ApiError> {
     let site = super::begin::site_of(&db, &operator, router).await?;
     let hands = Hands {
+        writer: Writer::beginning(db.entropy()),
         db,
         secrets,
         live,
@@ -133,6 +135,7 @@ pub async fn configure(
 ) -> Result<Json<Configured>, ApiError> {
     let until = Until::the_limit(Instant::now());
     let hands = Hands {
+        writer: Writer::beginning(db.entropy()),
         db,
         secrets,
         live,
