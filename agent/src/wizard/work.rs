@@ -13,7 +13,7 @@ use easyisp_shared::wire::setup::{BeforeV1, ItemV1, SetupAskV1, SetupToldV1, wit
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
-use super::draft::{Draft, Knows, Plan, Stage};
+use super::draft::{Draft, Knows, Plan, Stage, Was};
 use super::plan::{self, Found};
 use super::rests::{Rests, Went};
 use super::stop::{KEEPS_ITS_PASSWORD, Stop};
@@ -248,27 +248,68 @@ impl Wizard {
         }
     }
 
-    /// Enters the router by the password that it knows: another one where this box died as it changed it, and where one
-    /// that serves did not import what its last command brought.
+    /// Enters the router in the way that it knows: another one where this box died as it changed it, and where one that
+    /// serves did not import what its last command brought. Which one that is is written down once it let the box in.
     async fn enter(&self, draft: &Draft) -> Result<SystemV1, Stop> {
         let id = draft.router;
-        let mut said = String::new();
-        for knows in draft.logins() {
-            let draft = self.change(id, |draft| {
-                draft.knows = knows;
-                Ok(draft.clone())
-            });
-            self.bring(&draft.await?)?;
+        self.learn(id).await?;
+        let draft = self.find(id).ok_or(Refusal::Over)?;
+        let (mut said, mut silent) = (String::new(), None);
+        for login in draft.logins() {
+            self.bring_as(&draft, &login.is)?;
             let router = self.router(id)?;
             match self.parts.apis.system(&router, READ).await {
+                Ok(system) => {
+                    if !draft.sure || draft.login().as_ref() != Some(&login.is) {
+                        self.change(id, |draft| {
+                            draft.entered(&login);
+                            Ok(())
+                        })
+                        .await?;
+                    }
+                    return Ok(system);
+                }
                 Err(ApiError::LoginRefused(words)) => said = words,
-                told => return Ok(told?),
+                Err(cause @ ApiError::Refused(_)) => return Err(cause.into()),
+                // Another board may be where it called from, and nobody where it was.
+                Err(cause) => silent = silent.or(Some(cause)),
             }
         }
-        Err(Stop::Shut(format!(
-            "the router refuses the agent's login ({said}): somebody gave it another password, or took it away; the next \
-             command brings a new one"
-        )))
+        if draft.sure {
+            self.unsure(id).await?;
+        }
+        self.bring(&draft)?;
+        Err(match silent {
+            Some(cause) => cause.into(),
+            None => Stop::Shut(format!(
+                "the router refuses the agent's login ({said}): somebody gave it another password, or took it away; the \
+                 next command brings a new one"
+            )),
+        })
+    }
+
+    /// In which way it is entered is not known any more.
+    async fn unsure(&self, id: RouterId) -> Result<(), Refusal> {
+        self.change(id, |draft| {
+            draft.sure = false;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Takes what the cloud said of it since: its own word counts no more than the cloud's until it got in.
+    async fn learn(&self, id: RouterId) -> Result<(), Stop> {
+        let Some(known) = self.known(id) else {
+            return Ok(());
+        };
+        if self.find(id).is_some_and(|draft| draft.is_news(&known)) {
+            self.change(id, |draft| {
+                draft.learn(known);
+                Ok(())
+            })
+            .await?;
+        }
+        Ok(())
     }
 
     /// Looks what is there, chooses, and keeps what stands where anything will be changed.
@@ -364,7 +405,10 @@ impl Wizard {
         {
             Ok(()) => {}
             Err(ApiError::Refused(_)) => return Ok(format!(" {KEEPS_ITS_PASSWORD}")),
-            Err(cause) => return Err(cause.into()),
+            Err(cause) => {
+                self.unsure(draft.router).await?; // it may have taken it
+                return Err(cause.into());
+            }
         }
         let changed = self.change(draft.router, |draft| {
             draft.knows = Knows::Last;
@@ -401,6 +445,12 @@ impl Wizard {
                     }
                     false => SetupToldV1::Restored(Vec::new()),
                 };
+                if is_touched
+                    && let SetupToldV1::Restored(refusals) = &told
+                    && refusals.is_empty()
+                {
+                    self.restored(draft.router).await?;
+                }
                 // It goes on serving: by the password that travelled it is not entered for good.
                 if draft.serves() {
                     let draft = self.find(draft.router).ok_or(Refusal::Over)?;
@@ -428,11 +478,11 @@ impl Wizard {
                 }
                 Ok(_) => return Err(other()), // an answer to something else
                 Err(stop @ Stop::Shut(_)) if !self.is_patient(draft.router, &stop) => {
-                    left = before;
                     end = match is_touched {
                         true => format!("It is half configured: {}", stop.why()),
                         false => stop.why().to_owned(),
                     };
+                    left = draft.half_way();
                 }
                 Err(stop)
                     if !is_touched && self.parts.clock.now().since(draft.since) >= patience =>
@@ -440,29 +490,49 @@ impl Wizard {
                     end = format!("Nor does it answer now: {}", stop.why());
                 }
                 Err(_) if self.parts.clock.now().since(draft.since) >= patience => {
-                    left = before;
+                    left = draft.half_way();
                     end =
                         "The router could not be reached for a day, so that it is half configured"
                             .to_owned();
                 }
                 Err(stop) => {
                     let (before, why) = (&draft.why, stop.why());
-                    let message = format!("{before}. What was done waits to be undone: {why}");
+                    let message = match is_touched {
+                        true => format!("{before}. What was done waits to be undone: {why}"),
+                        false => format!("{before}. Its login waits to be put right: {why}"),
+                    };
                     self.say(draft.router, message).await?;
                     return Err(stop);
                 }
             }
         }
-        // One that serves already is the site's, whatever came of another attempt.
-        if !draft.serves() {
-            self.parts.site.let_go(draft.router);
-        }
-        self.change(draft.router, |draft| {
+        let serves = draft.serves();
+        let draft = self.change(draft.router, |draft| {
             draft.undone(&end, left);
+            Ok(draft.clone())
+        });
+        let draft = draft.await?;
+        // One that serves already is the site's, whatever came of another attempt.
+        match serves {
+            true => self.bring(&draft),
+            false => {
+                self.parts.site.let_go(draft.router);
+                Ok(())
+            }
+        }
+    }
+
+    /// All went back: what is left is the login of one that serves, for which nobody waits a day.
+    async fn restored(&self, id: RouterId) -> Result<(), Refusal> {
+        let now = self.parts.clock.now();
+        self.change(id, |draft| {
+            draft.since = now;
+            if let Some(plan) = &mut draft.plan {
+                plan.before = Vec::new();
+            }
             Ok(())
         })
-        .await?;
-        Ok(())
+        .await
     }
 
     /// Has the cloud hear of it: on stable storage, so that it is told whenever the link comes.
@@ -476,6 +546,7 @@ impl Wizard {
             serial: plan.serial.clone(),
             version: plan.version.clone(),
             serves: plan.serves.clone(),
+            before: draft.before(&self.parts.site),
         }));
         let (done, stored) = oneshot::channel();
         let write = Write {
@@ -499,9 +570,17 @@ impl Wizard {
 
     /// Has the site know it as it is kept.
     fn bring(&self, draft: &Draft) -> Result<(), Stop> {
-        let row = draft.row(&self.parts.site);
-        self.parts.site.bring(row.ok_or(Refusal::Over)?);
-        Ok(())
+        let login = draft.login().ok_or(Refusal::Over)?;
+        self.bring_as(draft, &login)
+    }
+
+    fn bring_as(&self, draft: &Draft, login: &Was) -> Result<(), Stop> {
+        let site = &self.parts.site;
+        let row = draft.row_by(site, login);
+        match site.bring(row, draft.before(site)) {
+            true => Ok(()),
+            false => Err(Stop::No("it was deleted in the cloud".to_owned())),
+        }
     }
 
     fn router(&self, router: RouterId) -> Result<std::sync::Arc<Router>, Stop> {
