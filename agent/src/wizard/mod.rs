@@ -14,6 +14,7 @@
 
 mod door;
 mod draft;
+mod entered;
 mod kept;
 mod plan;
 mod rests;
