@@ -267,8 +267,7 @@ impl Draft {
             return false;
         };
         let present = self.login().map(|login| login.password);
-        present.as_ref() != Some(&login.password)
-            && self.older.iter().any(|one| *one == login.password)
+        present.as_ref() != Some(&login.password) && self.older.contains(&login.password)
     }
 
     /// It takes its script.

@@ -8,7 +8,7 @@ use easyisp_shared::setup::API_USER;
 use easyisp_tests::line::Line;
 use easyisp_tests::world::eventually;
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::alone::{becomes, told};
 use super::anew::{begin_anew, dialled, is_of_one_mind, moved};
@@ -70,46 +70,6 @@ async fn a_login_that_was_given_since_stays() -> Result<()> {
     roof.close().await
 }
 
-/// The office configures it and fails, and then the box brings it up anew: its login is known to the box alone, whatever
-/// the office left.
-#[tokio::test(flavor = "multi_thread")]
-async fn the_login_of_the_box_is_taken_whatever_the_office_left() -> Result<()> {
-    let (line, roof, begun) = half_told("left").await?;
-    let owner = roof.isp.owner.clone();
-    let id = begun.router.to_string();
-    roof.router.unplug(true);
-    let chosen = json!({
-        "serviceType": "pppoe", "wanInterface": "ether1", "pppoeConfig": {"interfaces": ["ether4"]},
-        "configureFirewall": true,
-    });
-    let mut last = Value::Null;
-    let begins = eventually("the office configures it", async || {
-        let path = format!("/wizard/{id}/configure");
-        (_, last) = owner.call(Method::POST, &path, Some(&chosen)).await?;
-        let status = owner.get(&format!("/wizard/{id}/status")).await?;
-        roof.world.clock.advance(std::time::Duration::from_secs(1));
-        Ok(["CONFIGURING", "UNDOING", "FAILED"]
-            .iter()
-            .any(|step| status["step"] == *step)
-            .then_some(()))
-    });
-    begins.await.with_context(|| last.to_string())?;
-    line.cut(true);
-    roof.router.unplug(false);
-    let begun = begin_anew(&roof, &moved()).await?;
-    assert_eq!(roof.router.paste(&begun.command).await, Ok(()));
-    becomes(&roof, "Tower", Stage::Done).await?;
-    line.cut(false);
-    eventually("the box leaves it to the cloud", async || {
-        Ok(told(&roof).await?.is_empty().then_some(()))
-    })
-    .await?;
-    let trail = owner.get("/audit-logs?action=ROUTER_REGISTER").await?;
-    ensure!(trail.to_string().contains("another password"), "{trail}");
-    roof.entered(&id).await?;
-    roof.close().await
-}
-
 /// It is deleted in the console while its command may be pasted: the box forgets it as well.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_router_that_is_deleted_in_the_console_is_deleted_at_the_box() -> Result<()> {
@@ -164,9 +124,7 @@ async fn half_told(name: &str) -> Result<(Line, Roof, Begun)> {
     assert_eq!(told(&roof).await?.len(), 1, "its command may be pasted");
     // The office writes what is missing, and is through.
     roof.entered(&begun.router.to_string()).await?;
-    if !name.starts_with("left") {
-        line.cut(true);
-    }
+    line.cut(true);
     Ok((line, roof, begun))
 }
 
