@@ -263,6 +263,7 @@ impl Served {
         let wizard = Wizard::open(wizard::Parts {
             site: site.clone(),
             outbox: outbox.clone(),
+            reader: reader.clone(),
             apis: apis.clone(),
             enforcer: enforcer.clone(),
             clock: site_clock.clone(),

@@ -19,6 +19,7 @@ mod radios;
 mod registers;
 mod rights;
 pub mod roof;
+mod torn;
 mod waits;
 
 use std::net::Ipv4Addr;

@@ -115,6 +115,32 @@ impl Router {
         })
     }
 
+    /// The same router where it is entered at the address and by the login of another row: all else is as it was. Its
+    /// requests come from there too.
+    pub(super) fn entered_by(&self, row: &RouterV1, key: &SealKey) -> Router {
+        let api = row.api.as_ref();
+        let source = match self.source.contains(&row.address) {
+            true => self.source,
+            false => row.source.to_ipnet().unwrap_or(self.source),
+        };
+        Router {
+            id: self.id,
+            name: self.name.clone(),
+            address: row.address,
+            source: source.trunc(),
+            secrets: self.secrets.clone(),
+            coa_port: self.coa_port,
+            api: api.and_then(|api| RouterApi::open(self.id, row.address, api, key)),
+            leases: self.leases,
+            policy: self.policy,
+            ended: self.ended.clone(),
+            certificates_since: self.certificates_since,
+            shown: AtomicUsize::new(0),
+            proved: AtomicBool::new(self.proved.load(Ordering::Relaxed)),
+            learnt: self.learnt.clone(),
+        }
+    }
+
     /// What the Access-Requests of this sender must carry (A1).
     pub fn signing_policy(&self, sender: IpAddr) -> SigningPolicy {
         match self.policy {

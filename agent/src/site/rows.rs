@@ -56,11 +56,14 @@ impl Site {
         let Some(kind) = DownKind::from_code(row.kind) else {
             return Touched::Nobody;
         };
-        if kind == DownKind::Router {
-            self.speaks_of(RouterId(row.id));
-        }
         match &row.body {
-            None => self.remove(kind, row.id),
+            None => {
+                let touched = self.remove(kind, row.id);
+                if kind == DownKind::Router {
+                    self.speaks_of(RouterId(row.id), None);
+                }
+                touched
+            }
             Some(body) => match self.put(kind, row, body) {
                 Ok(touched) => touched,
                 Err(cause) => {
@@ -84,7 +87,8 @@ impl Site {
             Down::Router(told) => {
                 let (router, leases) = (told.router, told.leases);
                 let before = self.router(router).map(|router| router.leases);
-                self.put_router(told);
+                self.put_router(told.clone());
+                self.speaks_of(router, Some(&told));
                 // Who has a lease there has it in another way from here on.
                 match before {
                     Some(before) if before != leases => Touched::Router(router),
@@ -151,9 +155,12 @@ impl Site {
     }
 
     pub(super) fn put_router(&self, told: RouterV1) {
-        let Some(mut router) = Router::open(told, &self.key) else {
-            return;
-        };
+        if let Some(router) = Router::open(told, &self.key) {
+            self.put_open_router(router);
+        }
+    }
+
+    pub(super) fn put_open_router(&self, mut router: Router) {
         let mut routers = self.routers.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(held) = routers.iter().find(|held| held.id == router.id) {
             router = router.succeeds(held);
@@ -161,9 +168,13 @@ impl Site {
                 self.adopted.forget(router.id);
             }
         }
-        routers.retain(|held| held.id != router.id);
-        routers.push(Arc::new(router));
-        routers.sort_by_key(|router| std::cmp::Reverse(router.source.prefix_len()));
+        put_among(&mut routers, Arc::new(router));
+    }
+
+    /// One that was known before, with what it learnt then.
+    pub(super) fn put_shared_router(&self, router: Arc<Router>) {
+        let mut routers = self.routers.write().unwrap_or_else(PoisonError::into_inner);
+        put_among(&mut routers, router);
     }
 
     pub(super) fn remove(&self, kind: DownKind, id: Uuid) -> Touched {
@@ -216,4 +227,10 @@ impl Site {
             }
         }
     }
+}
+
+fn put_among(routers: &mut Vec<Arc<Router>>, router: Arc<Router>) {
+    routers.retain(|held| held.id != router.id);
+    routers.push(router);
+    routers.sort_by_key(|router| std::cmp::Reverse(router.source.prefix_len()));
 }

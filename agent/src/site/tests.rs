@@ -6,8 +6,9 @@ use std::time::Duration;
 use easyisp_shared::entitlement::{Answer, Live, Reason};
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::net::Mac;
-use easyisp_shared::wire::down::{MovingV1, secret_place};
+use easyisp_shared::wire::down::{MovingV1, RouterApiV1, RouterV1, secret_place};
 use easyisp_shared::wire::{Down, DownKind, DownRecord};
+use secrecy::ExposeSecret;
 use uuid::Uuid;
 
 use super::description::{Description, customer_id, package_id, router_id};
@@ -189,13 +190,88 @@ fn of_two_routers_at_one_address_the_one_that_lives_is_asked_first() {
     let secret = Secret::new(b"x");
     site.router(dead).unwrap().note_proved(&secret);
     told.router = RouterId(Uuid::from_u128(77));
-    site.bring(told.clone());
+    assert!(site.bring(told.clone(), Vec::new()));
     assert_eq!(first(&site), told.router);
 
     site.router(dead).unwrap().note_proved(&secret);
     assert_eq!(first(&site), dead, "it was not dead");
     site.router(told.router).unwrap().note_proved(&secret);
     assert_eq!(first(&site), dead, "both live, and nothing flips");
+}
+
+/// The cloud speaks of a router as it was before this box gave it another login: all of that holds but the login. What it
+/// says of one that it gave since holds whole, and who was deleted there is not brought again.
+#[test]
+fn what_the_cloud_says_late_does_not_shut_the_box_out() {
+    let (site, rows) = given_site();
+    let tower = router_id("tower");
+    let row = rows.iter().find(|row| row.id == tower.0).unwrap();
+    let told = Down::decode(row.kind, row.body.as_deref().unwrap());
+    let Ok(Down::Router(told)) = told else {
+        panic!("a router");
+    };
+    let by = |password: &str, leases: bool| RouterV1 {
+        api: Some(RouterApiV1 {
+            port: 8729,
+            tls: true,
+            user: "easyisp-agent".to_owned(),
+            password: site.sealed_login(tower, password),
+        }),
+        leases,
+        ..told.clone()
+    };
+    let entered = || {
+        let router = site.router(tower).unwrap();
+        let login = router.api.clone().unwrap().access.password;
+        (login.expose_secret().to_owned(), router.leases)
+    };
+    let before = || vec![site.sealed_login(tower, "old")];
+    put(&site, Down::Router(by("old", true)), tower.0);
+    let secret = site.router(tower).unwrap().secrets[0].clone();
+    let own = RouterV1 {
+        address: [10, 1, 0, 8].into(),
+        secret: Vec::new(),
+        ..by("new", false)
+    };
+    assert!(site.bring(own, before()));
+    assert_eq!(
+        entered(),
+        ("new".to_owned(), true),
+        "all else is the cloud's"
+    );
+    assert!(site.router(tower).unwrap().secrets[0].is(&secret));
+    assert_eq!(
+        site.router(tower).unwrap().address,
+        IpAddr::from([10, 1, 0, 8])
+    );
+
+    put(&site, Down::Router(by("old", false)), tower.0);
+    assert!(site.is_brought(tower));
+    assert_eq!(entered(), ("new".to_owned(), false));
+    put(&site, Down::Router(by("new", true)), tower.0);
+    assert!(!site.is_brought(tower));
+    assert_eq!(entered(), ("new".to_owned(), true));
+
+    assert!(site.bring(by("newer", true), before()));
+    put(&site, Down::Router(by("by-hand", true)), tower.0);
+    assert!(!site.is_brought(tower));
+    assert_eq!(entered(), ("by-hand".to_owned(), true));
+
+    assert!(site.bring(by("newest", true), before()));
+    site.let_go(tower);
+    assert_eq!(
+        entered(),
+        ("by-hand".to_owned(), true),
+        "as the cloud has it"
+    );
+
+    site.apply(&DownRecord {
+        body: None,
+        ..row.clone()
+    });
+    assert!(site.is_gone(tower));
+    assert!(!site.bring(by("newest", true), before()));
+    assert!(site.router(tower).is_none());
 }
 
 /// What an operator types as his old server's address is asked only where the site's routers are.

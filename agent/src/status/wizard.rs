@@ -57,7 +57,7 @@ fn at_the_box(from: SocketAddr) -> Result<(), (StatusCode, String)> {
 fn refused(refusal: Refusal) -> (StatusCode, String) {
     let status = match refusal {
         Refusal::Cannot(_) => StatusCode::UNPROCESSABLE_ENTITY,
-        Refusal::Running | Refusal::Serves => StatusCode::CONFLICT,
+        Refusal::Running | Refusal::Serves | Refusal::Untold => StatusCode::CONFLICT,
         Refusal::Unknown | Refusal::Over => StatusCode::NOT_FOUND,
         Refusal::NotKept => StatusCode::SERVICE_UNAVAILABLE,
     };

@@ -16,7 +16,6 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::draft::Stage;
 use super::{Refusal, Wizard, digest, plan};
 
 /// Opens the door whenever a router is awaited, and shuts it again.
@@ -124,6 +123,7 @@ fn refused(refusal: Refusal) -> (StatusCode, String) {
         Refusal::Cannot(_)
         | Refusal::Running
         | Refusal::Serves
+        | Refusal::Untold
         | Refusal::Unknown
         | Refusal::Over => StatusCode::NOT_FOUND,
     };
@@ -149,11 +149,7 @@ impl Wizard {
             if draft.fetch.as_deref() != Some(shown.as_str()) || !draft.is_awaited(now) {
                 return Err(Refusal::Over);
             }
-            draft.stage = Stage::Fetched;
-            draft.fetch = None;
-            draft.callback = Some(key);
-            draft.address = Some(from);
-            draft.message = format!("A router at {from} took the script, and imports it");
+            draft.fetched(key, from);
             let login = ApiLogin {
                 user: setup::API_USER.to_owned(),
                 password: draft.first_password.clone().into(),

@@ -10,7 +10,7 @@ use easyisp_shared::wire::brought::ServesV1;
 use easyisp_shared::wire::down::{MessageAuthenticator, RouterApiV1, RouterV1, secret_place};
 use easyisp_shared::wire::setup::BeforeV1;
 use ipnet::IpNet;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{TOKEN_LIFE, Told};
 use crate::site::Site;
@@ -64,11 +64,25 @@ pub(super) enum Knows {
     Was,
 }
 
-/// How a router that serves is entered until it calls by the command that was made last.
-#[derive(Clone, Serialize, Deserialize)]
+/// How a router that serves may be entered besides by the command that was made last.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Was {
     pub password: String,
     pub address: IpAddr,
+}
+
+/// One of the ways in which it may be entered.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Login {
+    pub knows: Knows,
+    pub is: Was,
+}
+
+/// How the cloud has a router that the site knows.
+pub(super) struct Known {
+    pub login: Option<Was>,
+    /// Its RADIUS secret.
+    pub secret: Option<String>,
 }
 
 /// What is done at it, and what stood there before.
@@ -102,9 +116,15 @@ pub(super) struct Draft {
     pub first_password: String,
     pub password: String,
     pub knows: Knows,
-    /// `None` for one that did not serve yet.
+    /// Whether it was entered so since its script was taken last: until then each of the ways is one that it may know.
+    #[serde(default = "yes")]
+    pub sure: bool,
+    /// The likeliest first; empty for one that did not serve yet.
+    #[serde(default, deserialize_with = "one_or_more")]
+    pub was: Vec<Was>,
+    /// Passwords by which it was entered before, the newest first: who names one of them did not hear what came after.
     #[serde(default)]
-    pub was: Option<Was>,
+    pub older: Vec<String>,
     pub plan: Option<Plan>,
     /// What was done at it as it came to its end last: that holds again where a later attempt fails.
     #[serde(default)]
@@ -143,7 +163,9 @@ impl Draft {
             first_password: String::new(),
             password,
             knows: Knows::First,
-            was: None,
+            sure: false,
+            was: Vec::new(),
+            older: Vec::new(),
             plan: None,
             served: None,
             left: Vec::new(),
@@ -157,11 +179,10 @@ impl Draft {
     /// and gets a last password of its own each time, as it may be another board by now, with another certificate.
     pub(super) fn show(&mut self, offer: Offer, now: Timestamp) {
         if self.serves() {
-            let was = self.login().map(|(address, password)| Was {
-                password: password.to_owned(),
-                address,
-            });
-            self.was = was;
+            if let Some(login) = self.login() {
+                self.grows_older(login.password);
+            }
+            self.was = self.ways();
             self.knows = Knows::Was;
             self.password = offer.password;
         } else {
@@ -186,6 +207,89 @@ impl Draft {
         self.proved = false;
     }
 
+    /// How it may be entered when the present command is worth nothing any more.
+    fn ways(&self) -> Vec<Was> {
+        let mut ways = self.logins();
+        // A script that nobody took says nothing, and the last password is given to who called.
+        match self.stage {
+            _ if self.sure => ways.truncate(1),
+            Stage::Waiting => ways.retain(|one| one.knows == Knows::Was),
+            Stage::Fetched => ways.retain(|one| one.knows != Knows::Last),
+            Stage::Called | Stage::Configuring | Stage::Undoing | Stage::Done | Stage::Failed => {}
+        }
+        ways.truncate(MOST_WAYS);
+        ways.into_iter().map(|one| one.is).collect()
+    }
+
+    fn grows_older(&mut self, password: String) {
+        self.older.retain(|one| *one != password);
+        self.older.insert(0, password);
+        self.older.truncate(MOST_WAYS);
+    }
+
+    /// The cloud has it in a way that this box did not give it: the router may know that one, and whatever comes of this
+    /// one here was chosen after.
+    pub(super) fn learn(&mut self, known: Known) {
+        if let Some(secret) = known.secret {
+            self.secret = secret;
+        }
+        if let Some(login) = known.login.filter(|login| !self.has(&login.password)) {
+            if let Some(present) = self.login() {
+                self.grows_older(present.password);
+            }
+            self.grows_older(login.password.clone());
+            self.was.insert(0, login);
+            self.was.truncate(MOST_WAYS);
+            self.knows = Knows::Was;
+            self.sure = false;
+        }
+    }
+
+    /// Whether `known` says what this box does not know.
+    pub(super) fn is_news(&self, known: &Known) -> bool {
+        let login = known.login.as_ref();
+        login.is_some_and(|login| !self.has(&login.password))
+            || known
+                .secret
+                .as_ref()
+                .is_some_and(|secret| *secret != self.secret)
+    }
+
+    /// Whether this box gave it this password, or learnt it from the cloud.
+    pub(super) fn has(&self, password: &str) -> bool {
+        self.older.iter().any(|one| one == password)
+            || self.logins().iter().any(|one| one.is.password == password)
+    }
+
+    /// Whether the cloud has it by an older password than this box: it did not hear yet of what came after.
+    pub(super) fn is_late(&self, known: &Known) -> bool {
+        let Some(login) = &known.login else {
+            return false;
+        };
+        let present = self.login().map(|login| login.password);
+        present.as_ref() != Some(&login.password) && self.older.contains(&login.password)
+    }
+
+    /// It takes its script.
+    pub(super) fn fetched(&mut self, callback: String, from: IpAddr) {
+        self.stage = Stage::Fetched;
+        self.fetch = None;
+        self.callback = Some(callback);
+        self.address = Some(from);
+        self.message = format!("A router at {from} took the script, and imports it");
+        self.sure = false;
+    }
+
+    /// It was entered so.
+    pub(super) fn entered(&mut self, login: &Login) {
+        self.knows = login.knows;
+        self.sure = true;
+        if login.knows == Knows::Was {
+            self.was.retain(|one| *one != login.is);
+            self.was.insert(0, login.is.clone());
+        }
+    }
+
     /// It called from where it fetched its script, of which so many steps failed.
     pub(super) fn called(&mut self, from: IpAddr, failed: u16, now: Timestamp) {
         self.callback = None;
@@ -200,7 +304,10 @@ impl Draft {
             "The router at {from} called: {failed} steps of its script failed (they stand in its log, /log print)"
         );
         match self.serves() {
-            true => self.give_up(why, now),
+            true => {
+                self.knows = Knows::First; // likely: of the ways in which it is entered all are tried
+                self.give_up(why, now);
+            }
             false => {
                 self.stage = Stage::Failed;
                 self.message = format!("{why}; put that right, take a new command and paste it");
@@ -225,16 +332,28 @@ impl Draft {
         self.reported = false;
     }
 
-    /// It is undone. One that serves has another password since, which the cloud is to hear.
+    /// It is undone. Where one that serves was entered, the cloud is to hear by which password; by what it refused, or
+    /// where nobody answered, it is not entered from here on.
     pub(super) fn undone(&mut self, end: &str, left: Vec<BeforeV1>) {
         self.stage = Stage::Failed;
         self.message = format!(
             "{}. {end}. Put right what is named, take a new command and paste it",
             self.why
         );
+        if !self.sure && self.plan.is_none() && !self.was.is_empty() {
+            self.knows = Knows::Was;
+        }
         self.plan = None;
         self.left = left;
-        self.reported = self.reported && self.served.is_none();
+        self.reported = self.reported && (self.served.is_none() || !self.sure);
+    }
+
+    /// What is left to be put back where it cannot be entered: what an attempt before this one left, where this one did
+    /// not come so far.
+    pub(super) fn half_way(&self) -> Vec<BeforeV1> {
+        let before = self.plan.as_ref().map(|plan| &plan.before);
+        let before = before.filter(|before| !before.is_empty());
+        before.unwrap_or(&self.left).clone()
     }
 
     /// What the cloud is to hear of what it serves by.
@@ -250,22 +369,31 @@ impl Draft {
         }
     }
 
-    /// The passwords by which it may let the agent in, the likeliest first.
-    pub(super) fn logins(&self) -> Vec<Knows> {
-        let mut all = vec![Knows::First, Knows::Last];
-        all.extend(self.was.as_ref().map(|_| Knows::Was));
-        let at = all.iter().position(|one| *one == self.knows);
+    /// The ways in which it may let the agent in, the likeliest first.
+    pub(super) fn logins(&self) -> Vec<Login> {
+        let of_command = |knows, password: &String| {
+            let password = password.clone();
+            self.address.map(|address| Login {
+                knows,
+                is: Was { password, address },
+            })
+        };
+        let first = of_command(Knows::First, &self.first_password);
+        let last = of_command(Knows::Last, &self.password);
+        let was = self.was.iter().map(|is| Login {
+            knows: Knows::Was,
+            is: is.clone(),
+        });
+        let mut all: Vec<Login> = first.into_iter().chain(last).chain(was).collect();
+        let at = all.iter().position(|one| one.knows == self.knows);
         all.rotate_left(at.unwrap_or_default());
         all
     }
 
     /// Where it is, and the password by which it lets the agent in; `None` before it showed where it is.
-    pub(super) fn login(&self) -> Option<(IpAddr, &str)> {
-        match (self.knows, &self.was) {
-            (Knows::Was, Some(was)) => Some((was.address, &was.password)),
-            (Knows::First, _) => Some((self.address?, &self.first_password)),
-            (Knows::Last, _) | (Knows::Was, None) => Some((self.address?, &self.password)),
-        }
+    pub(super) fn login(&self) -> Option<Was> {
+        let first = self.logins().into_iter().next();
+        first.map(|login| login.is)
     }
 
     pub(super) fn is_called(&self, name: &str) -> bool {
@@ -290,12 +418,20 @@ impl Draft {
         matches!(self.stage, Stage::Done | Stage::Failed) && self.serves() && !self.reported
     }
 
-    /// Whether it serves, took another script and did not call in time: it may have imported it all the same.
+    /// Whether it serves, took another script and did not call in time: it may have imported it all the same, also where
+    /// one more command was shown since.
     pub(super) fn never_called(&self, now: Timestamp) -> bool {
-        matches!(self.stage, Stage::Fetched) && self.serves() && !self.is_awaited(now)
+        let is_unsure = match self.stage {
+            Stage::Fetched => true,
+            Stage::Waiting => !self.sure,
+            Stage::Called | Stage::Configuring | Stage::Undoing | Stage::Done | Stage::Failed => {
+                false
+            }
+        };
+        is_unsure && self.serves() && !self.is_awaited(now)
     }
 
-    /// Whether all that is known of it here is known to the cloud, once it speaks of it.
+    /// Whether nothing is under way, and all that is to be told was.
     pub(super) fn is_over(&self, now: Timestamp) -> bool {
         let is_midway = self.is_at_work() || matches!(self.stage, Stage::Fetched);
         self.serves() && !is_midway && !self.is_untold() && !self.is_awaited(now)
@@ -320,17 +456,28 @@ impl Draft {
 
     /// The router as the cloud would tell of it; `None` before it showed where it is.
     pub(super) fn row(&self, site: &Site) -> Option<RouterV1> {
-        let (address, password) = self.login()?;
-        let id = self.router.0;
-        let seal = |field: &str, clear: &str| {
-            site.seal(&secret_place(DownKind::Router, id, field), clear.as_bytes())
-        };
-        Some(RouterV1 {
+        Some(self.row_by(site, &self.login()?))
+    }
+
+    /// Passwords of before, sealed as in its row.
+    pub(super) fn before(&self, site: &Site) -> Vec<Vec<u8>> {
+        let login = self.login().map(|login| login.password);
+        let older = self.older.iter().filter(|one| Some(*one) != login.as_ref());
+        older
+            .map(|one| site.sealed_login(self.router, one))
+            .collect()
+    }
+
+    /// The same as if it were entered in this way.
+    pub(super) fn row_by(&self, site: &Site, login: &Was) -> RouterV1 {
+        let address = login.address;
+        let place = secret_place(DownKind::Router, self.router.0, "secret");
+        RouterV1 {
             router: self.router,
             name: self.wish.name.clone(),
             address,
             source: IpNet::from(address).into(),
-            secret: seal("secret", &self.secret),
+            secret: site.seal(&place, self.secret.as_bytes()),
             previous_secret: None,
             coa_port: COA_PORT,
             message_authenticator: MessageAuthenticator::Learn,
@@ -338,22 +485,30 @@ impl Draft {
                 port: API_PORT,
                 tls: true,
                 user: API_USER.to_owned(),
-                password: seal("api", password),
+                password: site.sealed_login(self.router, &login.password),
             }),
             ended_certificates: Vec::new(),
             certificates_since: None,
             leases: false,
-        })
+        }
     }
 
-    pub(super) fn told(&self) -> Told {
+    pub(super) fn told(&self, now: Timestamp) -> Told {
+        let is_over = matches!(self.stage, Stage::Waiting) && !self.is_awaited(now);
+        let message = match (is_over, self.serves()) {
+            (false, _) => self.message.clone(),
+            (true, false) => RAN_OUT.to_owned(),
+            (true, true) => format!("It serves as before. {RAN_OUT}"),
+        };
+        // Who took the script of one that serves may be anybody.
+        let login = self.login().filter(|_| self.serves());
         Told {
             router: self.router,
             name: self.wish.name.clone(),
             stage: self.stage,
-            message: self.message.clone(),
+            message,
             lines: self.lines.clone(),
-            address: self.address,
+            address: login.map(|login| login.address).or(self.address),
         }
     }
 }
@@ -376,238 +531,30 @@ pub(super) fn same(one: &str, other: &str) -> bool {
     one.trim().to_lowercase() == other.trim().to_lowercase()
 }
 
+fn yes() -> bool {
+    true
+}
+
+/// There was one alone, or none.
+fn one_or_more<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Was>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Kept {
+        More(Vec<Was>),
+        One(Option<Was>),
+    }
+    Ok(match Kept::deserialize(from)? {
+        Kept::More(all) => all,
+        Kept::One(one) => one.into_iter().collect(),
+    })
+}
+
+const RAN_OUT: &str =
+    "The command that was shown ran out and is worth nothing any more: take a new one";
+/// How many ways in, and passwords of before, are kept.
+const MOST_WAYS: usize = 8;
 /// Where it listens for CoA and Disconnect.
 pub(super) const COA_PORT: u16 = 3799;
 
 #[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
-    use std::time::Duration;
-
-    use easyisp_shared::seal::SealKey;
-    use uuid::Uuid;
-
-    use super::*;
-    use crate::site::Ranges;
-
-    const BEGUN: Timestamp = Timestamp::from_secs(1_800_000_000);
-
-    fn wish(port: &str) -> Wish {
-        Wish {
-            name: "Tower".to_owned(),
-            pppoe: Some(vec![port.to_owned()]),
-            hotspot: None,
-            wan: None,
-            agent: None,
-            firewall: true,
-        }
-    }
-
-    fn draft() -> Draft {
-        let at = (Ipv4Addr::new(10, 9, 0, 2), BEGUN);
-        let secret = "secret".to_owned();
-        Draft::new(
-            RouterId(Uuid::nil()),
-            wish("ether2"),
-            at,
-            secret,
-            "last-1".to_owned(),
-        )
-    }
-
-    fn plan(port: &str) -> Plan {
-        Plan {
-            serves: ServesV1 {
-                pppoe: Some(vec![port.to_owned()]),
-                hotspot: None,
-                bridges: Vec::new(),
-                wan: "ether1".to_owned(),
-                agents: Vec::new(),
-                firewall: true,
-            },
-            version: "7.16".to_owned(),
-            serial: None,
-            before: Vec::new(),
-        }
-    }
-
-    fn show(draft: &mut Draft, number: u8, now: Timestamp) {
-        let offer = Offer {
-            wish: wish("ether3"),
-            agent: draft.agent,
-            fetch: format!("digest-{number}"),
-            first_password: format!("first-{number}"),
-            password: format!("last-{number}"),
-        };
-        draft.show(offer, now);
-    }
-
-    fn fetch(draft: &mut Draft, from: IpAddr) {
-        draft.stage = Stage::Fetched;
-        draft.fetch = None;
-        draft.callback = Some("key".to_owned());
-        draft.address = Some(from);
-    }
-
-    /// Brought up, and the cloud's record is written.
-    fn serving() -> Draft {
-        let mut draft = draft();
-        show(&mut draft, 1, BEGUN);
-        fetch(&mut draft, HERE);
-        draft.called(HERE, 0, BEGUN);
-        draft.plan = Some(plan("ether2"));
-        draft.knows = Knows::Last;
-        draft.end("");
-        assert!(draft.is_untold());
-        draft.reported = true;
-        draft
-    }
-
-    /// Where it is entered, and by which password, as the site and the cloud hear it.
-    fn entered(draft: &Draft) -> (IpAddr, String) {
-        let site = Site::new(SealKey::new([1; 32]), Ranges::new(Vec::new()));
-        let row = draft.row(&site).unwrap();
-        let place = secret_place(DownKind::Router, draft.router.0, "api");
-        let clear = site.unseal(&place, &row.api.unwrap().password).unwrap();
-        (row.address, String::from_utf8(clear.to_vec()).unwrap())
-    }
-
-    fn ports(draft: &Draft) -> Option<Vec<String>> {
-        draft.serving()?.serves.pppoe.clone()
-    }
-
-    /// A box's clock may jump either way when it hears the cloud: no command lasts longer by it.
-    #[test]
-    fn a_command_ends_by_any_clock() {
-        let mut draft = draft();
-        assert!(!draft.is_awaited(BEGUN), "no command was shown");
-        draft.fetch = Some("digest".to_owned());
-        let second = Duration::from_secs(1);
-        assert!(draft.is_awaited(BEGUN.plus(TOKEN_LIFE.saturating_sub(second))));
-        assert!(!draft.is_awaited(BEGUN.plus(TOKEN_LIFE)));
-        assert!(!draft.is_awaited(BEGUN.minus(TOKEN_LIFE)));
-        draft.stage = Stage::Called;
-        assert!(!draft.is_awaited(BEGUN));
-    }
-
-    /// A command that nobody pastes, or whose script somebody else takes, does not part the box from a router that serves.
-    #[test]
-    fn a_router_that_serves_is_entered_as_before_until_it_calls() {
-        let mut draft = serving();
-        assert_eq!(entered(&draft), (HERE, "last-1".to_owned()));
-        show(&mut draft, 2, BEGUN);
-        assert_eq!(entered(&draft), (HERE, "last-1".to_owned()));
-        show(&mut draft, 3, BEGUN);
-        fetch(&mut draft, THERE);
-        assert_eq!(entered(&draft), (HERE, "last-1".to_owned()));
-        assert_eq!(draft.logins(), [Knows::Was, Knows::First, Knows::Last]);
-
-        draft.called(THERE, 0, BEGUN);
-        assert_eq!(entered(&draft), (THERE, "first-3".to_owned()));
-        assert_eq!(draft.logins(), [Knows::First, Knows::Last, Knows::Was]);
-        draft.knows = Knows::Last;
-        assert_eq!(entered(&draft), (THERE, "last-3".to_owned()));
-
-        // Where it keeps the one that travelled it is that which counts until the next one calls.
-        draft.plan = Some(plan("ether3"));
-        draft.knows = Knows::First;
-        draft.end(" Its login keeps it.");
-        draft.reported = true;
-        show(&mut draft, 4, BEGUN);
-        assert_eq!(entered(&draft), (THERE, "first-3".to_owned()));
-    }
-
-    /// Who was not brought up yet has no password of before.
-    #[test]
-    fn a_first_attempt_is_entered_by_the_passwords_of_its_command() {
-        let mut draft = draft();
-        show(&mut draft, 1, BEGUN);
-        assert!(
-            draft
-                .row(&Site::new(SealKey::new([1; 32]), Ranges::new(Vec::new())))
-                .is_none()
-        );
-        fetch(&mut draft, HERE);
-        draft.called(HERE, 0, BEGUN);
-        assert_eq!(entered(&draft).1, "first-1");
-        assert_eq!(draft.logins(), [Knows::First, Knows::Last]);
-        draft.give_up("no".to_owned(), BEGUN);
-        draft.undone("It is as before", Vec::new());
-        assert!(!draft.serves() && !draft.is_untold());
-    }
-
-    #[test]
-    fn the_cloud_hears_of_each_end_and_of_what_serves_after_one_that_failed() {
-        let mut draft = serving();
-        assert_eq!(ports(&draft), plan("ether2").serves.pppoe);
-        show(&mut draft, 2, BEGUN);
-        assert!(!draft.is_untold() && draft.serves());
-        fetch(&mut draft, HERE);
-        draft.called(HERE, 0, BEGUN);
-        draft.plan = Some(plan("ether3"));
-        draft.give_up("no".to_owned(), BEGUN);
-        assert!(!draft.is_untold() && draft.serves());
-        draft.undone("The router is as it was before", Vec::new());
-        assert!(draft.is_untold() && draft.serves());
-        assert_eq!(ports(&draft), plan("ether2").serves.pppoe);
-        draft.reported = true;
-
-        show(&mut draft, 3, BEGUN);
-        fetch(&mut draft, HERE);
-        draft.called(HERE, 0, BEGUN);
-        draft.plan = Some(plan("ether3"));
-        draft.end("");
-        assert!(draft.is_untold());
-        assert_eq!(ports(&draft), plan("ether3").serves.pppoe);
-    }
-
-    /// Which password it has is found out where its script failed half-way, and where it never called.
-    #[test]
-    fn one_that_serves_and_did_not_import_its_script_is_looked_after() {
-        let mut draft = serving();
-        show(&mut draft, 2, BEGUN);
-        fetch(&mut draft, HERE);
-        assert!(!draft.never_called(BEGUN));
-        assert!(draft.never_called(BEGUN.plus(TOKEN_LIFE)));
-        draft.called(HERE, 2, BEGUN);
-        assert_eq!(draft.stage, Stage::Undoing);
-        assert!(
-            draft.why.contains("2 steps of its script failed"),
-            "{}",
-            draft.why
-        );
-        assert_eq!(entered(&draft).1, "last-1");
-
-        let mut draft = super::tests::draft();
-        show(&mut draft, 1, BEGUN);
-        fetch(&mut draft, HERE);
-        assert!(
-            !draft.never_called(BEGUN.plus(TOKEN_LIFE)),
-            "it serves nobody"
-        );
-        draft.called(HERE, 2, BEGUN);
-        assert_eq!(draft.stage, Stage::Failed);
-    }
-
-    /// When the cloud spoke of it: not while a command of it may be pasted, or more is to be told.
-    #[test]
-    fn it_is_over_when_the_cloud_knows_all_of_it() {
-        let mut draft = serving();
-        assert!(draft.is_over(BEGUN));
-        draft.reported = false;
-        assert!(!draft.is_over(BEGUN), "more is to be told");
-        draft.reported = true;
-        show(&mut draft, 2, BEGUN);
-        assert!(!draft.is_over(BEGUN));
-        assert!(draft.is_over(BEGUN.plus(TOKEN_LIFE)), "nobody pasted it");
-        fetch(&mut draft, HERE);
-        assert!(
-            !draft.is_over(BEGUN.plus(TOKEN_LIFE)),
-            "it may have imported it"
-        );
-    }
-
-    const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 9, 0, 1));
-    const THERE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 9, 0, 7));
-}
+mod tests;

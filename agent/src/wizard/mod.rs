@@ -7,11 +7,14 @@
 //! good once, for half an hour; the address that fetched the script is the one that has to call back.
 //!
 //! What is under way lies sealed in a file for each router, so that a box that died goes on. The cloud is told through
-//! the outbox, under the id that this box made; the file goes when the cloud speaks of that router. Until then it may be
-//! brought up anew under its name, and the cloud hears of each end: what it serves and by which password it is entered.
+//! the outbox, under the id that this box made; the file goes when the cloud has the router by the login that it has here,
+//! or by one that was given there since. What the cloud says by an older one is late: all of it holds but the login. Until
+//! then it may be brought up anew under its name, and the cloud hears of each end: what it serves, by which password it is
+//! entered, and by which it was before.
 
 mod door;
 mod draft;
+mod entered;
 mod kept;
 mod plan;
 mod rests;
@@ -29,6 +32,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use easyisp_shared::entropy::Entropy;
 use easyisp_shared::id::RouterId;
 use easyisp_shared::setup;
+use easyisp_shared::time::Timestamp;
+use easyisp_shared::wire::UpKind;
+use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
@@ -40,14 +46,15 @@ pub use draft::{Stage, Wish};
 use crate::enforce::Enforcer;
 use crate::routeros::RouterApis;
 use crate::site::{Site, SiteClock};
-use crate::store::Outbox;
-use draft::{Draft, Offer};
+use crate::store::{Outbox, OutboxReader};
+use draft::{Draft, Known, Offer, Was};
 use kept::Folder;
 
 /// What the wizard is made of.
 pub(crate) struct Parts {
     pub site: Arc<Site>,
     pub outbox: Outbox,
+    pub reader: Arc<OutboxReader>,
     pub apis: Arc<RouterApis>,
     pub enforcer: Arc<Enforcer>,
     pub clock: Arc<SiteClock>,
@@ -88,10 +95,16 @@ pub enum Refusal {
     Running,
     /// It is a router of the site.
     #[error(
-        "this router serves: what this box keeps of it goes by itself once the cloud speaks of it; delete it in the \
-         console then"
+        "this router serves, and this box alone knows how: what it keeps of it goes by itself once the cloud heard of it, \
+         and can be forgotten once there was a link"
     )]
     Serves,
+    /// What came of it is not written down yet.
+    #[error(
+        "what came of it before is being written down: try again in a moment, and where that stays so see \
+         easyisp-agent doctor"
+    )]
+    Untold,
     /// Nobody knows it.
     #[error("no router of this name is being brought up here")]
     Unknown,
@@ -139,18 +152,21 @@ impl Wizard {
         let folder = Folder::new(&parts.data_dir);
         let mut drafts = HashMap::new();
         for draft in folder.all(&parts.site) {
-            // The cloud spoke of it before the box was switched off.
-            let is_spoken_of = parts.site.router(draft.router).is_some();
-            if is_spoken_of && draft.is_over(parts.clock.now()) {
-                folder.remove(draft.router);
-                continue;
-            }
-            // Of what it does not know yet this box knows better.
+            // What the cloud spoke of before the box was switched off may be older than what this box knows.
+            let is_late = match known(&parts.site, draft.router) {
+                Some(known) if ends(&draft, &known, parts.clock.now()) => {
+                    folder.remove(draft.router);
+                    continue;
+                }
+                Some(known) => draft.is_late(&known),
+                None => true,
+            };
             if draft.serves()
-                && (!is_spoken_of || draft.is_untold())
+                && is_late
                 && let Some(row) = draft.row(&parts.site)
             {
-                parts.site.bring(row);
+                let before = draft.before(&parts.site);
+                parts.site.bring(row, before);
             }
             drafts.insert(draft.router, draft);
         }
@@ -239,9 +255,16 @@ impl Wizard {
                 router
             }
         };
+        let known = self.known(router);
         self.change(router, |draft| {
-            if draft.is_at_work() || draft.is_untold() {
+            if draft.is_at_work() {
                 return Err(Refusal::Running);
+            }
+            if draft.is_untold() {
+                return Err(Refusal::Untold);
+            }
+            if let Some(known) = known {
+                draft.learn(known);
             }
             let offer = Offer {
                 wish,
@@ -277,13 +300,15 @@ impl Wizard {
 
     /// Every router that is being brought up, by name.
     pub fn told(&self) -> Vec<Told> {
+        let now = self.parts.clock.now();
         let drafts = self.drafts();
-        let mut told: Vec<Told> = drafts.values().map(Draft::told).collect();
+        let mut told: Vec<Told> = drafts.values().map(|one| one.told(now)).collect();
         told.sort_by(|one, other| one.name.cmp(&other.name));
         told
     }
 
-    /// Forgets one, and its command. What was configured on the router stays as it is.
+    /// Forgets one, and its command. What was configured on the router stays as it is. One that serves is known as the cloud
+    /// has it from then on, and no more where the cloud does not: it is forgotten once the cloud has all that was told.
     pub async fn forget(&self, name: &str) -> Result<(), Refusal> {
         let _one_at_a_time = self.writing.lock().await;
         let found = self
@@ -296,7 +321,13 @@ impl Wizard {
             return Err(Refusal::Running);
         }
         if draft.serves() {
-            return Err(Refusal::Serves);
+            if draft.is_untold() {
+                return Err(Refusal::Untold);
+            }
+            if self.parts.is_waiting().await {
+                return Err(Refusal::Serves);
+            }
+            info!(router.id = %draft.router, "Forgot a router that serves: from here on it is known as the cloud has it");
         }
         self.folder.remove(draft.router);
         self.drafts().remove(&draft.router);
@@ -341,8 +372,11 @@ impl Wizard {
             changes.mark_unchanged();
             let serving: Vec<RouterId> = {
                 let drafts = self.drafts();
-                let serving = drafts.values().filter(|draft| draft.serves());
-                serving.map(|draft| draft.router).collect()
+                let site = &self.parts.site;
+                let tended = drafts
+                    .values()
+                    .filter(|draft| draft.serves() || site.is_gone(draft.router));
+                tended.map(|draft| draft.router).collect()
             };
             let mut waits = false;
             for router in serving {
@@ -378,15 +412,25 @@ impl Wizard {
             });
             return given_up.await.is_err();
         }
-        if self.parts.site.is_brought(router) {
-            return matches!(draft.stage, Stage::Fetched);
+        let is_gone = self.parts.site.is_gone(router);
+        if self.parts.site.is_brought(router) && !is_gone {
+            return draft.is_awaited(now);
         }
         let _one_at_a_time = self.writing.lock().await;
-        if !self.find(router).is_some_and(|draft| draft.is_over(now)) {
+        let Some(draft) = self.find(router) else {
+            return false;
+        };
+        let known = self.known(router);
+        if !is_gone && !known.is_some_and(|known| ends(&draft, &known, now)) {
             return true;
         }
         self.folder.remove(router);
         self.drafts().remove(&router);
+        if is_gone {
+            self.parts.site.let_go(router);
+            info!(router.id = %router, "A router that was brought up here was deleted in the cloud");
+            return false;
+        }
         info!(router.id = %router, "The cloud knows a router that was brought up here");
         false
     }
@@ -426,6 +470,14 @@ impl Wizard {
         Ok(())
     }
 
+    /// How the cloud has it; its login where this box does not know better.
+    fn known(&self, router: RouterId) -> Option<Known> {
+        let site = &self.parts.site;
+        let known = known(site, router)?;
+        let login = known.login.filter(|_| !site.is_brought(router));
+        Some(Known { login, ..known })
+    }
+
     fn find(&self, router: RouterId) -> Option<Draft> {
         self.drafts().get(&router).cloned()
     }
@@ -443,6 +495,38 @@ impl Wizard {
     fn secret(&self) -> String {
         URL_SAFE_NO_PAD.encode(self.parts.entropy.bytes::<32>())
     }
+}
+
+impl Parts {
+    /// Whether the cloud does not have all that it is to be told of routers that were brought up.
+    async fn is_waiting(&self) -> bool {
+        let reader = self.reader.clone();
+        let lane = UpKind::BroughtUp.lane().code();
+        let waiting = tokio::task::spawn_blocking(move || reader.waiting(lane)).await;
+        !matches!(waiting, Ok(Ok(0)))
+    }
+}
+
+/// How the site has a router.
+fn known(site: &Site, router: RouterId) -> Option<Known> {
+    let held = site.router(router)?;
+    let login = held.api.as_ref().map(|api| Was {
+        password: api.access.password.expose_secret().to_owned(),
+        address: held.address,
+    });
+    let secret = held.secrets.first();
+    let secret = secret.and_then(|secret| String::from_utf8(secret.octets().to_vec()).ok());
+    Some(Known { login, secret })
+}
+
+/// Whether a draft is over, as the cloud has the router in this way: by the login that it has here, or by one that was given
+/// there since. One whose login nobody is sure of is kept, as none but this box may know it.
+fn ends(draft: &Draft, known: &Known, now: Timestamp) -> bool {
+    let is_other = known
+        .login
+        .as_ref()
+        .is_none_or(|login| !draft.has(&login.password));
+    draft.is_over(now) && !draft.is_late(known) && (draft.sure || is_other)
 }
 
 fn digest(text: &str) -> String {

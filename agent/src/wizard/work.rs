@@ -13,13 +13,12 @@ use easyisp_shared::wire::setup::{BeforeV1, ItemV1, SetupAskV1, SetupToldV1, wit
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
-use super::draft::{Draft, Knows, Plan, Stage};
+use super::draft::{Draft, Plan, Stage};
 use super::plan::{self, Found};
 use super::rests::{Rests, Went};
-use super::stop::{KEEPS_ITS_PASSWORD, Stop};
+use super::stop::Stop;
 use super::{Refusal, Wizard};
 use crate::radius::login_log::record;
-use crate::routeros::ApiError;
 use crate::site::Router;
 use crate::store::{Change, Committed, Job, Urgency, Write};
 
@@ -248,29 +247,6 @@ impl Wizard {
         }
     }
 
-    /// Enters the router by the password that it knows: another one where this box died as it changed it, and where one
-    /// that serves did not import what its last command brought.
-    async fn enter(&self, draft: &Draft) -> Result<SystemV1, Stop> {
-        let id = draft.router;
-        let mut said = String::new();
-        for knows in draft.logins() {
-            let draft = self.change(id, |draft| {
-                draft.knows = knows;
-                Ok(draft.clone())
-            });
-            self.bring(&draft.await?)?;
-            let router = self.router(id)?;
-            match self.parts.apis.system(&router, READ).await {
-                Err(ApiError::LoginRefused(words)) => said = words,
-                told => return Ok(told?),
-            }
-        }
-        Err(Stop::Shut(format!(
-            "the router refuses the agent's login ({said}): somebody gave it another password, or took it away; the next \
-             command brings a new one"
-        )))
-    }
-
     /// Looks what is there, chooses, and keeps what stands where anything will be changed.
     async fn plan(&self, draft: &Draft, system: &SystemV1) -> Result<Draft, Stop> {
         let router = self.router(draft.router)?;
@@ -348,37 +324,6 @@ impl Wizard {
         })
     }
 
-    /// Gives the login that came in the clear another password; what is to be said where the router has no such command.
-    async fn shut_behind(&self, draft: &Draft, router: &Router) -> Result<String, Stop> {
-        match draft.knows {
-            Knows::First => {}
-            // What travelled is not what it knows.
-            Knows::Last | Knows::Was => return Ok(String::new()),
-        }
-        let (old, new) = (&draft.first_password, &draft.password);
-        match self
-            .parts
-            .apis
-            .change_password(router, old, new, READ)
-            .await
-        {
-            Ok(()) => {}
-            Err(ApiError::Refused(_)) => return Ok(format!(" {KEEPS_ITS_PASSWORD}")),
-            Err(cause) => return Err(cause.into()),
-        }
-        let changed = self.change(draft.router, |draft| {
-            draft.knows = Knows::Last;
-            Ok(draft.clone())
-        });
-        let changed = changed.await?;
-        self.bring(&changed)?;
-        let router = self.router(draft.router)?;
-        self.parts.apis.system(&router, READ).await?;
-        self.note(draft.router, "Changed the password of its login".to_owned())
-            .await?;
-        Ok(String::new())
-    }
-
     /// Puts everything back; what would not go is kept for the next attempt.
     async fn undo(&self, draft: &Draft) -> Result<(), Stop> {
         let before = draft
@@ -401,6 +346,12 @@ impl Wizard {
                     }
                     false => SetupToldV1::Restored(Vec::new()),
                 };
+                if is_touched
+                    && let SetupToldV1::Restored(refusals) = &told
+                    && refusals.is_empty()
+                {
+                    self.restored(draft.router).await?;
+                }
                 // It goes on serving: by the password that travelled it is not entered for good.
                 if draft.serves() {
                     let draft = self.find(draft.router).ok_or(Refusal::Over)?;
@@ -428,11 +379,11 @@ impl Wizard {
                 }
                 Ok(_) => return Err(other()), // an answer to something else
                 Err(stop @ Stop::Shut(_)) if !self.is_patient(draft.router, &stop) => {
-                    left = before;
                     end = match is_touched {
                         true => format!("It is half configured: {}", stop.why()),
                         false => stop.why().to_owned(),
                     };
+                    left = draft.half_way();
                 }
                 Err(stop)
                     if !is_touched && self.parts.clock.now().since(draft.since) >= patience =>
@@ -440,29 +391,49 @@ impl Wizard {
                     end = format!("Nor does it answer now: {}", stop.why());
                 }
                 Err(_) if self.parts.clock.now().since(draft.since) >= patience => {
-                    left = before;
+                    left = draft.half_way();
                     end =
                         "The router could not be reached for a day, so that it is half configured"
                             .to_owned();
                 }
                 Err(stop) => {
                     let (before, why) = (&draft.why, stop.why());
-                    let message = format!("{before}. What was done waits to be undone: {why}");
+                    let message = match is_touched {
+                        true => format!("{before}. What was done waits to be undone: {why}"),
+                        false => format!("{before}. Its login waits to be put right: {why}"),
+                    };
                     self.say(draft.router, message).await?;
                     return Err(stop);
                 }
             }
         }
-        // One that serves already is the site's, whatever came of another attempt.
-        if !draft.serves() {
-            self.parts.site.let_go(draft.router);
-        }
-        self.change(draft.router, |draft| {
+        let serves = draft.serves();
+        let draft = self.change(draft.router, |draft| {
             draft.undone(&end, left);
+            Ok(draft.clone())
+        });
+        let draft = draft.await?;
+        // One that serves already is the site's, whatever came of another attempt.
+        match serves {
+            true => self.bring(&draft),
+            false => {
+                self.parts.site.let_go(draft.router);
+                Ok(())
+            }
+        }
+    }
+
+    /// All went back: what is left is the login of one that serves, for which nobody waits a day.
+    async fn restored(&self, id: RouterId) -> Result<(), Refusal> {
+        let now = self.parts.clock.now();
+        self.change(id, |draft| {
+            draft.since = now;
+            if let Some(plan) = &mut draft.plan {
+                plan.before = Vec::new();
+            }
             Ok(())
         })
-        .await?;
-        Ok(())
+        .await
     }
 
     /// Has the cloud hear of it: on stable storage, so that it is told whenever the link comes.
@@ -476,6 +447,7 @@ impl Wizard {
             serial: plan.serial.clone(),
             version: plan.version.clone(),
             serves: plan.serves.clone(),
+            before: draft.before(&self.parts.site),
         }));
         let (done, stored) = oneshot::channel();
         let write = Write {
@@ -497,14 +469,7 @@ impl Wizard {
         Ok(())
     }
 
-    /// Has the site know it as it is kept.
-    fn bring(&self, draft: &Draft) -> Result<(), Stop> {
-        let row = draft.row(&self.parts.site);
-        self.parts.site.bring(row.ok_or(Refusal::Over)?);
-        Ok(())
-    }
-
-    fn router(&self, router: RouterId) -> Result<std::sync::Arc<Router>, Stop> {
+    pub(super) fn router(&self, router: RouterId) -> Result<std::sync::Arc<Router>, Stop> {
         Ok(self.parts.site.router(router).ok_or(Refusal::Over)?)
     }
 
@@ -535,7 +500,7 @@ impl Wizard {
     }
 
     /// Something is done: from here on patience begins anew.
-    async fn note(&self, router: RouterId, line: String) -> Result<(), Refusal> {
+    pub(super) async fn note(&self, router: RouterId, line: String) -> Result<(), Refusal> {
         let now = self.parts.clock.now();
         self.change(router, |draft| {
             draft.since = now;
@@ -572,7 +537,7 @@ fn other() -> Stop {
 }
 
 /// How long reading takes at most.
-const READ: Duration = Duration::from_secs(12);
+pub(super) const READ: Duration = Duration::from_secs(12);
 /// How long a router with a small processor may take for one step.
 const TURN: Duration = Duration::from_secs(25);
 /// When to ask again after silence.

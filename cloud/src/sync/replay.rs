@@ -44,7 +44,8 @@ pub async fn replay_all(
 }
 
 /// Applies the records of a tenant that were set aside, each in a transaction of its own, in the order in which
-/// their agents sent them. A report takes effect once however often it comes, so a second run changes nothing.
+/// their agents sent them. A report takes effect once however often it comes, so a second run changes nothing, and what
+/// was overtaken changes nothing either: a report that replaces something says what.
 ///
 /// Ends once so many (`most`) were tried that this release knows: a job has other things to do.
 pub async fn replay(

@@ -79,7 +79,11 @@ async fn adopt(
     };
     if is_there {
         let login = (api.user.as_str(), password.as_str(), api.port);
-        return again(tx, secrets, agent, told, login, now).await.map(Ok);
+        let before = told.before.iter().filter_map(|sealed| open("api", sealed));
+        let before: Vec<String> = before.collect();
+        return again(tx, secrets, agent, told, (login, &before), now)
+            .await
+            .map(Ok);
     }
     let change = Change {
         name: Some(row.name.clone()),
@@ -142,15 +146,15 @@ async fn adopt(
     Ok(Ok(()))
 }
 
-/// Its agent brought it up anew, or tried to, before it heard that the cloud knows it: what it is entered by is known to
-/// the agent alone, and so is what it serves, unless somebody chose that here since. Agents tell in the order in which
-/// things happened, and a repeat changes nothing.
+/// Its agent brought it up anew, or tried to. By what it is entered is taken from the agent at every stage, as long as the
+/// cloud has what the agent knew it by before: what was given since stays, and so nothing that is told late, or once more,
+/// puts an older one back. What it serves is known to the agent alone unless somebody chose that here since.
 async fn again(
     tx: &mut Tx,
     secrets: &Secrets,
     agent: &Agent,
     told: &BroughtUpV1,
-    login: (&str, &str, u16),
+    (login, before): ((&str, &str, u16), &[String]),
     now: Timestamp,
 ) -> Result<(), SecretError> {
     let router = told.router.router;
@@ -162,22 +166,32 @@ async fn again(
     let Some(row) = store::find(tx, router).await? else {
         return Ok(());
     };
+    let held = routers::opened(tx, secrets, router).await?;
+    let held = held.and_then(|held| held.clear.api_password);
+    let is_held = held.as_deref() == Some(login.1);
+    let is_before = held.is_none_or(|held| before.contains(&held));
+    let at = told.at.min(now);
+    if !is_held && !is_before {
+        let line = Audit {
+            details: format!(
+                "Its agent told late of a login, and of what it serves, as of {at}: another login was given since and \
+                 stays, and nothing is changed."
+            ),
+            ..Audit::new(Action::RouterRegister, "router", router, &name)
+        };
+        audit::record(tx, &Actor::agent(agent.id), line, now).await?;
+        return Ok(());
+    }
+    let is_login = !is_held && routers::login_is(tx, secrets, router, login, now).await?;
     let (is_done, is_offered) = match row.stage {
         Stage::Done => (true, false),
         Stage::Waiting | Stage::Fetched => (false, true),
         Stage::Called | Stage::Configuring | Stage::Undoing | Stage::Failed => (false, false),
     };
-    if !is_done && !is_offered {
-        return Ok(()); // it called here since: by the password of the script that it took from here
-    }
     let choice = chosen(&told.serves, &told.version);
     let was = http::kept(&row);
-    let is_of_its_agent = row.run == 0;
-    let is_other = match &was {
-        Some(was) => is_of_its_agent && is_other(&choice, was),
-        None => is_of_its_agent,
-    };
-    let is_login = routers::login_is(tx, secrets, router, login, now).await?;
+    let is_of_its_agent = row.run == 0 && (is_done || is_offered);
+    let is_other = is_of_its_agent && was.as_ref().is_none_or(|was| is_other(&choice, was));
     if !is_other && !is_login {
         return Ok(());
     }
@@ -186,7 +200,6 @@ async fn again(
         // Another board in its place, maybe; of two that have one number was told when the second came.
         store::put_serial(tx, &serial, router, now).await?;
     }
-    let at = told.at.min(now);
     let mut details = Vec::new();
     if is_other {
         let choice = Chosen {
@@ -194,10 +207,16 @@ async fn again(
             ..choice
         };
         let choice = value(&choice)?;
-        let message = format!(
+        let mut message = format!(
             "Its agent brought it up anew at the site at {at}, without the cloud: it serves."
         );
-        if is_done {
+        // Its script would be written by what was chosen before.
+        let is_unused = matches!(row.stage, Stage::Waiting);
+        if is_unused {
+            store::delete_tokens(tx, router).await?;
+            message.push_str(" The command that was shown here is worth nothing any more.");
+        }
+        if is_done || is_unused {
             store::begin(tx, router, &message, &choice, now).await?;
             store::note(tx, router, Stage::Done, &message, now).await?;
         }

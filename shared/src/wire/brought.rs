@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::down::RouterV1;
 use crate::time::Timestamp;
 
-/// A router of which the cloud does not know yet. The agent made its id, so that telling of it twice makes one router.
+/// A router of which the cloud does not know yet, or not by what it is entered. The agent made its id, so that telling of it
+/// twice makes one router.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BroughtUpV1 {
     /// When it served.
@@ -20,6 +21,10 @@ pub struct BroughtUpV1 {
     pub version: String,
     /// What it serves.
     pub serves: ServesV1,
+    /// By which passwords of its login the agent knew it before the one in `router`, sealed as that one is. What the cloud
+    /// has and is not among them was given after all that is told here.
+    #[serde(skip)]
+    pub before: Vec<Vec<u8>>,
 }
 
 /// What a router was configured to serve, with everything else as it is where nobody says otherwise.

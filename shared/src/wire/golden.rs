@@ -836,21 +836,12 @@ fn ups() -> Vec<(&'static str, Up)> {
             "configuration_v1",
             Up::Configuration(Box::new(configuration())),
         ),
+        ("brought_up_v1", Up::BroughtUp(Box::new(brought_up()))),
         (
-            "brought_up_v1",
+            "brought_up_v2",
             Up::BroughtUp(Box::new(BroughtUpV1 {
-                at: at(0),
-                router: router(),
-                serial: Some("HEX0123".into()),
-                version: "7.18.2 (stable)".into(),
-                serves: ServesV1 {
-                    pppoe: Some(vec!["ether2".into()]),
-                    hotspot: None,
-                    bridges: vec!["bridge".into()],
-                    wan: "ether1".into(),
-                    agents: vec![Ipv4Addr::new(10, 9, 0, 2)],
-                    firewall: true,
-                },
+                before: vec![vec![7; 3], vec![8; 3]],
+                ..brought_up()
             })),
         ),
         (
@@ -1435,6 +1426,24 @@ fn router() -> RouterV1 {
         ended_certificates: vec![vec![0x40, 1]],
         certificates_since: Some(at(9)),
         leases: true,
+    }
+}
+
+fn brought_up() -> BroughtUpV1 {
+    BroughtUpV1 {
+        at: at(0),
+        router: router(),
+        serial: Some("HEX0123".into()),
+        version: "7.18.2 (stable)".into(),
+        serves: ServesV1 {
+            pppoe: Some(vec!["ether2".into()]),
+            hotspot: None,
+            bridges: vec!["bridge".into()],
+            wan: "ether1".into(),
+            agents: vec![Ipv4Addr::new(10, 9, 0, 2)],
+            firewall: true,
+        },
+        before: Vec::new(),
     }
 }
 

@@ -223,7 +223,10 @@ impl Up {
             Up::Unlock(body) => encode(&Unlock::V1(body)),
             Up::Logs(body) => encode(&Logs::V1(body)),
             Up::Configuration(body) => encode(&Configuration::V1(body)),
-            Up::BroughtUp(body) => encode(&BroughtUp::V1(body)),
+            Up::BroughtUp(body) => match body.before.is_empty() {
+                true => encode(&BroughtUp::<_, Vec<Vec<u8>>>::V1(body)),
+                false => encode(&BroughtUp::V2(body, &body.before)),
+            },
         }
     }
 
@@ -298,10 +301,10 @@ impl Up {
                 let Configuration::V1(body) = take(body)?;
                 Up::Configuration(body)
             }
-            UpKind::BroughtUp => {
-                let BroughtUp::V1(body) = take(body)?;
-                Up::BroughtUp(body)
-            }
+            UpKind::BroughtUp => Up::BroughtUp(match take(body)? {
+                BroughtUp::<Box<BroughtUpV1>, _>::V1(body) => body,
+                BroughtUp::V2(body, before) => Box::new(BroughtUpV1 { before, ..*body }),
+            }),
         })
     }
 }
@@ -433,8 +436,10 @@ enum Configuration<T = Box<ConfigurationV1>> {
 }
 
 #[derive(Serialize, Deserialize)]
-enum BroughtUp<T = Box<BroughtUpV1>> {
+enum BroughtUp<T = Box<BroughtUpV1>, P = Vec<Vec<u8>>> {
     V1(T),
+    /// Of one that was entered by another password before.
+    V2(T, P),
 }
 
 /// The state of one session as its router told it: cumulative, so that repeats and overtaking are harmless.

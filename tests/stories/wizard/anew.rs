@@ -89,7 +89,7 @@ async fn an_attempt_that_fails_leaves_it_serving_and_nobody_shut_out() -> Result
 
 /// At the first link: the box leaves it to the cloud, which writes what is missing and finds nothing that differs; a box that
 /// is switched on again enters by what the cloud knows.
-async fn is_of_one_mind(roof: &mut Roof, id: &str) -> Result<()> {
+pub(super) async fn is_of_one_mind(roof: &mut Roof, id: &str) -> Result<()> {
     let owner = roof.isp.owner.clone();
     eventually("the box leaves it to the cloud", async || {
         Ok(told(roof).await?.is_empty().then_some(()))
@@ -124,7 +124,7 @@ async fn is_of_one_mind(roof: &mut Roof, id: &str) -> Result<()> {
 }
 
 /// Another command for the router.
-async fn begin_anew(roof: &Roof, wish: &Wish) -> Result<Begun> {
+pub(super) async fn begin_anew(roof: &Roof, wish: &Wish) -> Result<Begun> {
     eventually("what came before is written down", async || {
         let said = doctor::tell(roof.agent().status(), "/wizard", wish).await?;
         Ok(match said {
@@ -136,7 +136,7 @@ async fn begin_anew(roof: &Roof, wish: &Wish) -> Result<Begun> {
 }
 
 /// Subscribers at another port.
-fn moved() -> Wish {
+pub(super) fn moved() -> Wish {
     Wish {
         pppoe: Some(vec!["ether3".to_owned()]),
         ..wish("Tower")
@@ -144,7 +144,7 @@ fn moved() -> Wish {
 }
 
 /// Where subscribers dial.
-fn dialled(roof: &Roof) -> Vec<String> {
+pub(super) fn dialled(roof: &Roof) -> Vec<String> {
     let machine = roof.router.machine();
     let ports = machine.rows("/interface bridge port", "bridge", "easyisp-pppoe");
     let names = ports
