@@ -16,8 +16,7 @@ use tokio::process::Command;
 
 /// The command that the console shows for a dead box does all of it: the spare one is the site's agent and the dead one
 /// nobody, the service's user can read what it is now, the address that the routers ask is on its interface and comes with
-/// the service, and it ends with 0. With an
-/// interface that is not there it says what is left to do, and ends with 1.
+/// the service, and it ends with 0. With an interface that is not there it says what is left to do, and ends with 1.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_spare_box_takes_over_by_one_command() -> Result<()> {
     let world = World::start().await?;
