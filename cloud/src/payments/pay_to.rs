@@ -25,7 +25,7 @@ pub enum PayTo {
 /// would be asked through on a number of M-Pesa's.
 ///
 /// `None` = there is nothing that he could type: no gateway is on, there is only one of Airtel's, which takes prompts
-/// alone, or only the platform's short code, where an account number says nothing of whose the money is.
+/// alone, or only the platform's short code, which need not hear of what is sent unasked.
 pub async fn pay_to(
     tx: &mut Tx,
     hotspot: bool,
