@@ -14,7 +14,7 @@ use super::metered::Metered;
 use super::register::{Asker, Changes, Moved, Online};
 use super::rules::{self, Event, Growth, Report};
 use super::slots::{self, Grant, Lease};
-use super::{Service, Session, SessionKey, Usage};
+use super::{Cause, Service, Session, SessionKey, Usage};
 
 /// Everybody, by session and by name.
 #[derive(Default)]
@@ -157,6 +157,26 @@ impl Index {
         changes.usage = usage;
         changes.begun = opens;
         changes
+    }
+
+    /// Of routers that lost more sessions than are remembered, as one that restarts all day does: what was heard before
+    /// when is forgotten first. Else it would be full of those who are gone, and nobody who logs in were counted.
+    pub(super) fn oldest_of_many_lost(&self) -> HashMap<RouterId, Timestamp> {
+        let mut lost: HashMap<RouterId, Vec<Timestamp>> = HashMap::new();
+        for online in self.online.values() {
+            let closed = online.session.closed.as_ref();
+            if closed.is_some_and(|closed| closed.cause == Cause::Lost) {
+                let of_it = lost.entry(online.session.key.router).or_default();
+                of_it.push(online.heard);
+            }
+        }
+        lost.retain(|_, heard| heard.len() > MOST_LOST);
+        let oldest = lost.into_iter().map(|(router, mut heard)| {
+            let rest = heard.len() - MOST_LOST;
+            let (_, oldest, _) = heard.select_nth_unstable(rest);
+            (router, *oldest)
+        });
+        oldest.collect()
     }
 
     /// Whether nothing new is taken of a router.
@@ -352,6 +372,8 @@ impl Index {
 /// Sessions of one router that are held, open or over of late. The largest have some ten thousand subscribers: all of them
 /// online, and each anew a dozen times within the hour for which an end is remembered.
 pub(super) const MOST_HELD: usize = 200_000;
+/// Of them, those that were given up and may be heard of again: ten thousand, by five restarts.
+pub(super) const MOST_LOST: usize = 50_000;
 
 /// Who says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -365,6 +365,7 @@ impl Sessions {
             .map(|(key, _)| key.clone())
             .collect();
         let changes = index.lose_keys(silent);
+        let oldest = index.oldest_of_many_lost();
         let Index { online, held, .. } = &mut *index;
         online.retain(|key, online| {
             let kept = match online.session.closed.map(|closed| closed.cause) {
@@ -372,7 +373,10 @@ impl Sessions {
                 Some(Cause::Router(_)) => REMEMBERED_FOR,
                 Some(Cause::Lost) => LOST_REMEMBERED_FOR,
             };
-            let stays = now.since(online.heard) < kept;
+            let is_one_of_many = oldest
+                .get(&key.router)
+                .is_some_and(|oldest| kept == LOST_REMEMBERED_FOR && online.heard < *oldest);
+            let stays = now.since(online.heard) < kept && !is_one_of_many;
             if !stays && let Some(held) = held.get_mut(&key.router) {
                 *held -= 1;
             }

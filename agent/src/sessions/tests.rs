@@ -8,7 +8,7 @@ use easyisp_shared::time::Timestamp;
 use easyisp_shared::wire::down::UsedV1;
 use easyisp_shared::wire::up::AccountingStatus;
 
-use super::index::MOST_HELD;
+use super::index::{MOST_HELD, MOST_LOST};
 use super::*;
 
 fn at(secs: i64) -> Timestamp {
@@ -639,6 +639,29 @@ fn a_router_that_tells_of_too_many_is_not_taken_at_its_word() {
     assert!(tell(&sessions, &of(MOST_HELD, Event::Start), 4700).begun);
     let next = of(MOST_HELD + 1, Event::Start);
     assert_eq!(tell(&sessions, &next, 4700), beyond);
+}
+
+/// A router that restarts all day leaves sessions behind that are remembered for days: the oldest of them make room, and
+/// who logs in is counted.
+#[test]
+fn a_router_that_restarts_all_day_is_not_full_of_those_who_are_gone() {
+    let sessions = Sessions::default();
+    let key = |number: usize| report(&format!("x{number}"), 1, Event::Start, 0).key;
+    let lost = MOST_LOST + 10;
+    for number in 0..lost {
+        let started = report(&format!("x{number}"), 1, Event::Start, 0);
+        tell(
+            &sessions,
+            &started,
+            1000 + i64::try_from(number / 10).unwrap(),
+        );
+        sessions.give_up(&started.key, |_| {});
+    }
+    let gone = |number| sessions.find(&key(number)).is_none();
+    assert!(!gone(0));
+    sessions.sweep(at(7000), |_| {});
+    assert!(gone(0) && gone(9), "the oldest are forgotten");
+    assert!(!gone(10) && !gone(lost - 1), "the others are not");
 }
 
 /// More than a name holds, told by another agent.
