@@ -56,9 +56,12 @@ impl Peers {
         }
     }
 
-    /// How much this agent knows of what the cloud has to say.
+    /// How much this agent knows of what the cloud has to say: nothing where it says that this one is nobody's.
     pub(super) fn knows(&self) -> KnowsV1 {
         let (site, now) = (&self.parts.site, self.parts.clock.now());
+        if site.is_shut_out() {
+            return NOTHING;
+        }
         KnowsV1 {
             all: site.was_abreast_after(now.minus(ABREAST), now),
             version: site.version(),
@@ -115,10 +118,7 @@ impl Peers {
 impl Other {
     /// How much it knew when it was asked last; as little as can be where it does not say.
     fn known(&self) -> KnowsV1 {
-        self.lock_knows().unwrap_or(KnowsV1 {
-            all: false,
-            version: 0,
-        })
+        self.lock_knows().unwrap_or(NOTHING)
     }
 
     fn lock_knows(&self) -> MutexGuard<'_, Option<KnowsV1>> {
@@ -155,6 +155,11 @@ fn goes_first(one: (AgentId, KnowsV1), other: (AgentId, KnowsV1)) -> bool {
     rank(one) < rank(other)
 }
 
+/// It leads nobody who knows anything.
+const NOTHING: KnowsV1 = KnowsV1 {
+    all: false,
+    version: 0,
+};
 /// So often in a row is no accident of the network.
 const HANGS_UP: u32 = 3;
 /// After so long it may be of this release.
