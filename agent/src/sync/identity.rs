@@ -5,7 +5,7 @@
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::Write;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -406,17 +406,19 @@ fn give_away(folder: &Path) -> Result<(), IdentityError> {
     Ok(())
 }
 
+/// Of a link, the link itself: what it leads to may be anybody's.
+
 fn like_parent(path: &Path) -> std::io::Result<()> {
     let parent = path
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty());
     let wanted = fs::metadata(parent.unwrap_or(Path::new(".")))?;
-    let found = fs::metadata(path)?;
+    let found = fs::symlink_metadata(path)?;
     // A folder above that is root's says nothing, and nobody but root may give anything away.
     if found.uid() != 0 || wanted.uid() == 0 {
         return Ok(());
     }
-    chown(path, Some(wanted.uid()), Some(wanted.gid()))
+    lchown(path, Some(wanted.uid()), Some(wanted.gid()))
 }
 
 fn sync_folder(folder: &Path) -> Result<(), IdentityError> {
