@@ -54,12 +54,7 @@ impl Guards {
         let row = policy.as_ref().and_then(|policy| policy.row.as_ref());
         let agents = row.map(|row| row.agents.iter().map(|one| one.agent));
         let agents: Vec<AgentId> = agents.into_iter().flatten().collect();
-        // Of an older list a newcomer is missing.
-        let heard = self
-            .site
-            .as_ref()
-            .is_some_and(|site| site.was_abreast_once());
-        is_to_go(name, &self.mine, &agents, heard)
+        is_to_go(name, &self.mine, &agents)
     }
 }
 
@@ -91,16 +86,15 @@ fn is_guard(name: &str) -> bool {
 }
 
 /// Whether a guard goes when this agent enters: also one that an agent of before left, when guards bore no id, and one of
-/// an agent that is not the site's any more. Where the site's agents are not known, this one is not among them; before this
-/// run `heard` all that the cloud has to say it knows of no newcomer.
-fn is_to_go(held: &str, mine: &str, agents: &[AgentId], heard: bool) -> bool {
+/// an agent that is not the site's any more. Where the site's agents are not known, this one is not among them.
+fn is_to_go(held: &str, mine: &str, agents: &[AgentId]) -> bool {
     if held == mine || held == NAME {
         return true;
     }
     let of = held.strip_prefix(NAME).and_then(|of| of.strip_prefix(':'));
     let of = of.and_then(|of| of.parse::<AgentId>().ok());
     let are_known = agents.iter().any(|agent| name(Some(*agent)) == mine);
-    of.is_some_and(|of| heard && are_known && !agents.contains(&of))
+    of.is_some_and(|of| are_known && !agents.contains(&of))
 }
 
 #[cfg(test)]
@@ -168,14 +162,12 @@ mod tests {
     fn a_guard_that_nobody_comes_back_for_goes_and_a_neighbours_stays() {
         let [me, beside, gone] = [1, 2, 3].map(|number| AgentId(uuid::Uuid::from_u128(number)));
         let of = |agent| name(Some(agent));
-        let goes = |held: &str, agents: &[AgentId]| is_to_go(held, &of(me), agents, true);
+        let goes = |held: &str, agents: &[AgentId]| is_to_go(held, &of(me), agents);
         for agents in [vec![], vec![beside], vec![me, beside]] {
             assert!(goes(&of(me), &agents) && goes(NAME, &agents));
             assert!(!goes(&of(beside), &agents), "{agents:?}");
             let knows = agents.contains(&me);
             assert_eq!(goes(&of(gone), &agents), knows, "{agents:?}");
-            let unheard = is_to_go(&of(gone), &of(me), &agents, false);
-            assert!(!unheard, "it may be newer than the list: {agents:?}");
             for other in [
                 "easyisp:alive",
                 "easyisp:guard:",
