@@ -39,7 +39,9 @@ pub async fn look(
     now: Timestamp,
 ) -> sqlx::Result<Timestamp> {
     let mut tx = db.begin(tenant).await?;
-    let awake_from = store::look(&mut tx, GAP, now).await?;
+    let Some(awake_from) = store::look(&mut tx, GAP, now).await? else {
+        return Ok(now.plus(GAP));
+    };
     let changed = store::changed_rules(&mut tx).await?;
     let rules = |kind: Kind| {
         let rule = changed.get(&kind).copied().unwrap_or(kind.usual());

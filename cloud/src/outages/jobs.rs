@@ -21,7 +21,9 @@ pub const REPAY: &str = "outages.repay";
 /// Looks who is silent and who is heard again; what is over is repaid afterwards. To be called every five minutes.
 pub async fn watch(db: &Database, tenant: TenantId, now: Timestamp) -> sqlx::Result<()> {
     let mut tx = db.begin(tenant).await?;
-    let mut awake_from = store::look(&mut tx, GAP, now).await?;
+    let Some(mut awake_from) = store::look(&mut tx, GAP, now).await? else {
+        return Ok(());
+    };
     let all = store::heard_of_all(&mut tx, now.minus(LATELY), now.minus(GAP), now).await?;
     if is_deaf(all.providers, all.sites, all.silent) {
         tracing::warn!(

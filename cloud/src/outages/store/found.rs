@@ -8,11 +8,13 @@ use sqlx::FromRow;
 
 use crate::db::Tx;
 
-/// Notes a look at `now`; returns since when there was one at least every `gap`.
-pub async fn look(tx: &mut Tx, gap: Duration, now: Timestamp) -> sqlx::Result<Timestamp> {
+/// Notes a look at `now`; returns since when there was one at least every `gap`. `None` where the tenant was deleted: what
+/// is written while his rows go would be in their way.
+pub async fn look(tx: &mut Tx, gap: Duration, now: Timestamp) -> sqlx::Result<Option<Timestamp>> {
     sqlx::query_scalar(
         "insert into outage_watches as w (tenant_id, looked_at, awake_from)
-         values ($1, $2, $2)
+         select $1, $2, $2
+          where not exists (select from directory.tenants t where t.tenant_id = $1 and t.deleted_at is not null)
              on conflict (tenant_id) do update
                 set looked_at = greatest(w.looked_at, $2),
                     awake_from = case when w.looked_at < $3 then $2 else w.awake_from end
@@ -21,7 +23,7 @@ pub async fn look(tx: &mut Tx, gap: Duration, now: Timestamp) -> sqlx::Result<Ti
     .bind(tx.tenant())
     .bind(now)
     .bind(now.minus(gap))
-    .fetch_one(&mut **tx)
+    .fetch_optional(&mut **tx)
     .await
 }
 
