@@ -244,6 +244,10 @@ pub(super) async fn confirm(
         return Ok(Booking::Elsewhere);
     };
     let hearsay = HEARSAY.contains(&told.description.as_str());
+    // What several were told of on nobody's word is his alone who proved it first.
+    if hearsay && trust.proves() && arrivals::is_anothers(tx, receipt, gateway).await? {
+        return Ok(Booking::Elsewhere);
+    }
     if told.amount != arrival.amount && give_way(tx, receipt, now).await? {
         let _: Then = book(tx, gateway, found, arrival, keys, trust, now).await?;
         return Ok(Booking::Booked);
@@ -282,8 +286,8 @@ pub(super) async fn confirm(
         (None, false) => PLAIN,
     };
     arrivals::vouch(tx, told.id, gateway, arrival, why).await?;
-    if trust.proves() {
-        arrivals::prove(tx, told.id, gateway).await?;
+    if trust.proves() && !arrivals::prove(tx, told.id, gateway).await? {
+        return Err(RenewError::ReceiptKnown); // at this moment, by somebody else
     }
     if found.typed.is_some() {
         return Ok(Booking::Booked); // for a person

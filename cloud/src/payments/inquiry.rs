@@ -208,8 +208,13 @@ pub(super) async fn answer(
     let receipt = inquiry.receipt().unwrap_or_default().to_owned();
     let (state, message) = match told.standing() {
         Standing::Completed(moved) => {
-            (inquiry.amount, inquiry.paid_at) = (moved.amount, moved.paid_at);
-            confirm(tx, inquiry, &receipt, *moved, now).await?
+            let what = (moved.amount, moved.paid_at);
+            let said = confirm(tx, inquiry, &receipt, *moved, now).await?;
+            // What others on this platform were paid is theirs to know.
+            if ![NOT_YOURS, ANOTHERS].contains(&said.1.as_str()) {
+                (inquiry.amount, inquiry.paid_at) = what;
+            }
+            said
         }
         Standing::Not(word) => {
             let why = format!("M-Pesa says of this payment: {word}");
@@ -288,10 +293,7 @@ async fn confirm(
                         "M-Pesa says {amount}, and another amount is booked; look in the statement"
                     ),
                 ),
-                Booking::Elsewhere => (
-                    State::Undecided,
-                    "This receipt is booked, for somebody else on this platform".to_owned(),
-                ),
+                Booking::Elsewhere => (State::Undecided, ANOTHERS.to_owned()),
             },
         );
     }
@@ -356,6 +358,8 @@ const REFUTED: &str = "M-Pesa, refuted: M-Pesa says that there is no such paymen
 /// What he reads about a receipt of the platform's short code that is not known to be his.
 const NOT_YOURS: &str =
     "This receipt is of the platform's short code and is not known to be yours; ask the platform";
+/// What he reads about one that somebody else proved to be his.
+const ANOTHERS: &str = "This receipt is booked, for somebody else on this platform";
 /// What a person reads when no answer came.
 const UNANSWERED: &str = "M-Pesa did not answer; ask again, or look in the statement";
 

@@ -13,6 +13,7 @@ use super::arrival::{Arrival, Payer, receipt_of};
 use super::book::{self, Booking, Trust};
 use super::mpesa::pull::book_in;
 use super::store::strays::{self as store, State, Stray, Word};
+use super::unasked::given_to;
 use super::{Payments, inquiry};
 use crate::api::{Json, Page, Path, Query};
 use crate::audit::{self, Action, Actor, Audit};
@@ -152,18 +153,19 @@ pub async fn assign(
     let gateway = gateway.ok_or_else(|| {
         ApiError::conflict(
             "NOT_COLLECTED",
-            "The platform does not collect for the provider whose account number this is; switch that on first, or \
-             send the money back",
+            "The platform does not collect for the provider whose account number this is; switch that on first, or, \
+             where his customer was not given it already, send the money back",
         )
     })?;
     let arrival = Arrival {
         receipt: stray.receipt.clone(),
         amount: stray.amount,
         paid_at: stray.paid_at,
-        reference: number.to_string(),
+        reference: stray.account,
         payer: stray.payer_hash.map_or(Payer::Unknown, Payer::Hash),
         payer_name: None,
     };
+    let arrival = given_to(number, arrival);
     let trust = match stray.word {
         Word::Asked => Trust::Asked(None),
         Word::Told => Trust::Told,
@@ -182,8 +184,8 @@ pub async fn assign(
     let assigned = store::assign(&mut tx, &receipt, number, by, now).await?;
     let line = Audit {
         details: format!(
-            "Gave {} with receipt {receipt}, which came for \"{}\", to account {number}: {reason}",
-            stray.amount, stray.account
+            "Gave {} with receipt {receipt}, which came for nobody, to account {number}: {reason}",
+            stray.amount
         ),
         target_id: None,
         ..Audit::new(Action::StrayAssign, "payment", gateway, &receipt)

@@ -52,7 +52,21 @@ impl Payments {
         let Some(central) = self.central_at(platform, gateway).await? else {
             return Ok(Then::Rest);
         };
-        let whose = self.whose(platform, &central, &told.arrival).await?;
+        let listed = report
+            .source
+            .parse::<IpAddr>()
+            .is_ok_and(|address| self.source(address) == Source::Listed);
+        let is_believed = listed && told.shortcode == central.shortcode;
+        // Whoever knows the secret of this door could name anybody's customer, of any provider: what he says is for a person
+        // of the platform.
+        let whose = match is_believed {
+            true => self.whose(platform, &central, &told.arrival).await?,
+            false => Whose::Nobodys,
+        };
+        if let Whose::Given(number) = whose {
+            self.book_given(&central, number, &told.arrival, now)
+                .await?;
+        }
         let (outcome, then) = match &whose {
             Whose::Tenant(tenant, gateway) => {
                 let handed = Report {
@@ -71,11 +85,7 @@ impl Payments {
         let mut tx = self.db.begin(platform).await?;
         if store::take(&mut tx, id, now).await?.is_some() {
             if let Whose::Nobodys = whose {
-                let listed = report
-                    .source
-                    .parse::<IpAddr>()
-                    .is_ok_and(|address| self.source(address) == Source::Listed);
-                let word = match listed && told.shortcode == central.shortcode {
+                let word = match is_believed {
                     true => Word::Told,
                     false => Word::Held,
                 };
@@ -106,20 +116,27 @@ impl Payments {
             Whose::Tenant(tenant, gateway) => {
                 self.book_one(tenant, gateway, arrival, None, now).await?;
             }
-            Whose::Given(number) => {
-                let arrival = Arrival {
-                    reference: number.to_string(),
-                    ..arrival.clone()
-                };
-                if let Some((tenant, gateway)) = self.collected_for(&central, number).await? {
-                    self.book_one(tenant, gateway, &arrival, None, now).await?;
-                }
-            }
+            Whose::Given(number) => self.book_given(&central, number, arrival, now).await?,
             Whose::Nobodys => {
                 let mut tx = self.db.begin(platform).await?;
                 strays::keep(&mut tx, &central.code, arrival, Word::Asked, now).await?;
                 tx.commit().await?;
             }
+        }
+        Ok(())
+    }
+
+    /// Books money for whom a person gave it to, unless it is booked: what he was given on nobody's word is proved by it.
+    async fn book_given(
+        &self,
+        central: &Central,
+        number: i32,
+        arrival: &Arrival,
+        now: Timestamp,
+    ) -> Result<(), RenewError> {
+        let arrival = given_to(number, arrival.clone());
+        if let Some((tenant, gateway)) = self.collected_for(central, number).await? {
+            self.book_one(tenant, gateway, &arrival, None, now).await?;
         }
         Ok(())
     }
@@ -133,7 +150,8 @@ impl Payments {
         strays::central(&mut tx, gateway).await
     }
 
-    /// By what a person said of it, else by the account number that was typed.
+    /// By what a person said of it, else by the account number that was typed, of money that the provider says came. What a
+    /// person said of what was nobody's word gives way to what was typed.
     async fn whose(
         &self,
         platform: TenantId,
@@ -143,16 +161,18 @@ impl Payments {
         let mut tx = self.db.begin(platform).await?;
         let given = strays::assigned(&mut tx, &arrival.receipt).await?;
         drop(tx);
-        if let Some(number) = given {
+        if let Some((number, Word::Asked | Word::Told)) = given {
             return Ok(Whose::Given(number));
         }
-        let Some(number) = Keys::of(arrival).account else {
-            return Ok(Whose::Nobodys);
+        let typed = match Keys::of(arrival).account {
+            Some(number) => self.collected_for(central, number).await?,
+            None => None,
         };
-        let found = self.collected_for(central, number).await?;
-        Ok(found.map_or(Whose::Nobodys, |(tenant, gateway)| {
-            Whose::Tenant(tenant, gateway)
-        }))
+        Ok(match (typed, given) {
+            (Some((tenant, gateway)), _) => Whose::Tenant(tenant, gateway),
+            (None, Some((number, _))) => Whose::Given(number),
+            (None, None) => Whose::Nobodys,
+        })
     }
 
     /// Whose customer has this account number, where the platform collects for him.
@@ -167,5 +187,17 @@ impl Payments {
         let mut tx = self.db.begin(tenant).await?;
         let gateway = strays::collected_at(&mut tx, &central.code).await?;
         Ok(gateway.map(|gateway| (tenant, gateway)))
+    }
+}
+
+/// The same as if this account number had been typed. What was typed stays where it names that number: two letters after it
+/// say of which prompt it is the payment.
+pub(super) fn given_to(number: i32, arrival: Arrival) -> Arrival {
+    match Keys::of(&arrival).account == Some(number) {
+        true => arrival,
+        false => Arrival {
+            reference: number.to_string(),
+            ..arrival
+        },
     }
 }

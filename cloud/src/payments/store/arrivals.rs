@@ -408,14 +408,33 @@ pub(in super::super) async fn vouch(
     Ok(())
 }
 
+/// Whether another tenant has proved that a receipt came to this gateway's short code.
+pub(in super::super) async fn is_anothers(
+    tx: &mut Tx,
+    receipt: &str,
+    gateway: GatewayId,
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar(
+        "select exists (select from directory.receipts r
+                          join gateways g on g.tenant_id = $1 and g.id = $3
+                         where r.provider = 'MPESA' and r.receipt = $2 and r.tenant_id <> $1
+                           and r.shortcode = g.env || ' ' || g.shortcode)",
+    )
+    .bind(tx.tenant())
+    .bind(receipt)
+    .bind(gateway)
+    .fetch_one(&mut **tx)
+    .await
+}
+
 /// Writes that the provider says itself that a payment came to this gateway's short code. Somebody else's proof of
-/// the same stands.
+/// the same stands, and is told as `false`.
 pub(in super::super) async fn prove(
     tx: &mut Tx,
     payment: PaymentId,
     gateway: GatewayId,
-) -> sqlx::Result<()> {
-    sqlx::query(
+) -> sqlx::Result<bool> {
+    let proved = sqlx::query(
         "update directory.receipts r
             set shortcode = g.env || ' ' || g.shortcode
            from gateways g
@@ -423,6 +442,7 @@ pub(in super::super) async fn prove(
             and r.payment_id = $2
             and not exists (select from directory.receipts other
                              where other.provider = 'MPESA' and other.receipt = r.receipt
+                               and other.payment_id <> $2
                                and other.shortcode = g.env || ' ' || g.shortcode)",
     )
     .bind(tx.tenant())
@@ -430,7 +450,7 @@ pub(in super::super) async fn prove(
     .bind(gateway)
     .execute(&mut **tx)
     .await?;
-    Ok(())
+    Ok(proved.rows_affected() == 1)
 }
 
 /// A payment that may be that of a prompt.

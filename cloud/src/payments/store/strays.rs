@@ -133,10 +133,14 @@ pub(in super::super) async fn keep(
     Ok(())
 }
 
-/// The account number that a person gave this receipt to; `None` = it is not known, or nobody's yet.
-pub(in super::super) async fn assigned(tx: &mut Tx, receipt: &str) -> sqlx::Result<Option<i32>> {
-    sqlx::query_scalar(
-        "select assigned_to from directory.stray_payments where receipt = $1 and assigned_at is not null",
+/// The account number that a person gave this receipt to, and on whose word it was there; `None` = it is not known, or
+/// nobody's yet.
+pub(in super::super) async fn assigned(
+    tx: &mut Tx,
+    receipt: &str,
+) -> sqlx::Result<Option<(i32, Word)>> {
+    sqlx::query_as(
+        "select assigned_to, word from directory.stray_payments where receipt = $1 and assigned_at is not null",
     )
     .bind(receipt)
     .fetch_optional(&mut **tx)

@@ -12,8 +12,9 @@ use super::{STRANGER, slip};
 use crate::c2b::{count, post, told};
 use crate::words::MINUTE;
 
-/// What comes from elsewhere than M-Pesa's addresses is no money: for a customer it waits in his provider's list, and of
-/// nobody it is kept without being vouched for and given to nobody's wallet. When M-Pesa says it too, it counts, once.
+/// What comes from elsewhere than M-Pesa's addresses is no money, whomever it names: it is kept without being vouched for,
+/// for a person of the platform, and comes into nobody's wallet. When M-Pesa says it too, it counts, once, and for whom
+/// the payer named.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_mpesa_does_not_vouch_for_is_in_no_wallet() -> Result<()> {
     let world = World::start_with(Clock::test(crate::money::noon()), |config| {
@@ -47,6 +48,10 @@ async fn what_mpesa_does_not_vouch_for_is_in_no_wallet() -> Result<()> {
     let more = more.context("nobody refuses it")?;
     let more_than = told(&more, json!("30000"), "nobody", CENTRAL);
     assert_eq!(post(&door, &more_than).await?, 200);
+    // And of what names nobody somebody says that it is for this customer.
+    let astray = told(&more, json!("30"), &number, CENTRAL);
+    assert_eq!(post(&door, &astray).await?, 200);
+    kiosk.becomes_stray("SJK4H7L2PQ", "OPEN").await?;
     let stray = kiosk.becomes_stray(&real, "OPEN").await?;
     assert_eq!(stray["vouched"], false, "{stray}");
     let stray = kiosk.becomes_stray(&more, "OPEN").await?;
@@ -56,7 +61,7 @@ async fn what_mpesa_does_not_vouch_for_is_in_no_wallet() -> Result<()> {
     let customer = kiosk.isp.customer(&kiosk.amina).await?;
     assert_eq!(customer["walletBalance"], 0, "{customer}");
     let nobodys = "select count(*) from payments where customer_id is null";
-    assert_eq!(count(&world, &kiosk.isp, nobodys).await?, 2);
+    assert_eq!(count(&world, &kiosk.isp, nobodys).await?, 1);
 
     world.clock.advance(10 * MINUTE);
     kiosk
@@ -75,7 +80,7 @@ async fn what_mpesa_does_not_vouch_for_is_in_no_wallet() -> Result<()> {
             .cloned())
     })
     .await?;
-    assert_eq!(count(&world, &kiosk.isp, nobodys).await?, 1);
+    assert_eq!(count(&world, &kiosk.isp, nobodys).await?, 0);
     assert_eq!(world.book_findings().await?, Vec::<String>::new());
     world.stop().await
 }

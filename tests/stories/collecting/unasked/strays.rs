@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use easyisp_tests::scenario::{Callback, Payer, Pin};
-use easyisp_tests::world::{World, soon};
+use easyisp_tests::world::{World, eventually, soon};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -141,6 +141,38 @@ async fn a_provider_who_is_off_gets_nothing_by_himself() -> Result<()> {
     kiosk.assign(&receipt, &number).await?;
     kiosk.has(&world, 1200, 2).await?;
     assert_eq!(kiosk.strays("OPEN").await?, Vec::<Value>::new());
+    world.stop().await
+}
+
+/// A prompt whose callback never came was credited by asking, while its confirmation is nobody's, as its provider was off
+/// by then: who gives that to the customer who has it already gives him nothing twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_prompt_brought_is_given_to_nobody_twice() -> Result<()> {
+    let world = given_world().await?;
+    let kiosk = told_of(&world).await?;
+    let number = kiosk.number().await?;
+    let mpesa = &world.outside.mpesa;
+    mpesa.script_everybody(Payer {
+        pin: Pin::Held,
+        callback: Callback::Never,
+        ..Payer::default()
+    });
+    let checkout = kiosk.isp.ask_to_pay(&kiosk.amina, 200).await?;
+    kiosk.switch(false).await?;
+    mpesa.type_pin(&checkout);
+    let paid = mpesa.until(|books| books.find(&checkout)?.receipt().map(str::to_owned));
+    let prompted = soon("the payer types his PIN", paid).await?;
+    kiosk.becomes_stray(&prompted, "OPEN").await?;
+    eventually("it is credited by asking", async || {
+        world.clock.advance(MINUTE);
+        let customer = kiosk.isp.customer(&kiosk.amina).await?;
+        Ok((customer["walletBalance"] == 200).then_some(()))
+    })
+    .await?;
+    kiosk.switch(true).await?;
+    kiosk.assign(&prompted, &number).await?;
+    kiosk.has(&world, 200, 1).await?;
+    assert_eq!(world.book_findings().await?, Vec::<String>::new());
     world.stop().await
 }
 
