@@ -404,7 +404,7 @@ impl Desk {
         if found.closed_at.is_some() {
             return Ok(true);
         }
-        if !found.served_at.is_some_and(|at| now.since(at) < SERVED) {
+        if found.served_at.is_none_or(|at| now.since(at) >= SERVED) {
             store::note_served(&mut tx, way.grant.id, now).await?;
             tx.commit().await?;
         }
