@@ -124,7 +124,7 @@ pub async fn complete(
         }
         let missing = missing.map(|words| {
             format!(
-                "SNMP, the heart-beat and the guests' way to the cloud could not be written: {words}. See to it, or                  configure it by the wizard; it is tried again by itself"
+                "SNMP, the heart-beat and the guests' way to the cloud could not be written: {words}. See to it, or configure it by the wizard; it is tried again by itself"
             )
         });
         tell(&mut tx, router, &row, missing, now).await?;
@@ -194,7 +194,7 @@ pub async fn fetch_pages(
             Err(silence) => silence.to_string(),
         };
         let missing = format!(
-            "the hotspot's pages did not come: {why}. Guests meet the router's own; see that it reaches this cloud, that              its device-mode lets it fetch, and that its agent is up to date; it is tried again by itself"
+            "the hotspot's pages did not come: {why}. Guests meet the router's own; see that it reaches this cloud, that its device-mode lets it fetch, and that its agent is up to date; it is tried again by itself"
         );
         let mut tx = db.begin(tenant).await?;
         if routers::lock_named(&mut tx, router).await?.is_some()

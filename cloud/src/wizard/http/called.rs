@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::Method;
@@ -10,6 +11,8 @@ use axum::response::IntoResponse;
 use easyisp_shared::id::{RouterId, TenantId};
 use easyisp_shared::setup::API_USER;
 use easyisp_shared::time::{Clock, Timestamp};
+use easyisp_shared::wire::question::{AskFailure, Question};
+use easyisp_shared::wire::router::RouterAsk;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -27,7 +30,7 @@ use crate::error::ApiError;
 use crate::monitoring;
 use crate::routers::{self, Provisioning, Status};
 use crate::secrets::Secrets;
-use crate::sites;
+use crate::sites::{self, Live, Silence};
 
 /// `GET /provision/{token}`: the script that brings a router up, for who has the token of the wizard's command: once,
 /// within half an hour. It ends with a call of `GET /api/wizard/{router}/provision-complete`.
@@ -38,6 +41,7 @@ pub async fn script(
     State(clock): State<Clock>,
     State(secrets): State<Secrets>,
     State(config): State<Arc<Config>>,
+    State(live): State<Live>,
     Path(token): Path<String>,
 ) -> Result<impl IntoResponse, ApiError> {
     let now = clock.now();
@@ -45,6 +49,7 @@ pub async fn script(
         return Err(over()); // who only looks uses nothing up
     }
     let (token, tenant, router) = shown(&db, &token, Purpose::Fetch, now).await?;
+    let is_shut = is_shut(&db, &live, tenant, router, now).await?;
     let mut tx = db.begin(tenant).await?;
     let name = routers::lock_named(&mut tx, router)
         .await?
@@ -60,7 +65,7 @@ pub async fn script(
     // meet it anew. They learn it once it calls, as its script may not come to its end. Where they got in since it called
     // last nothing is put at risk.
     let entered_at = routers::entered_at(&mut tx, router).await?;
-    let is_entered = entered_at.is_some() && entered_at >= row.called_at;
+    let is_entered = !is_shut && entered_at.is_some() && entered_at >= row.called_at;
     let password = match &mut known.api {
         Some((user, password)) if user == API_USER && !is_entered => {
             *password = routers::random_secret(&tx.entropy());
@@ -93,6 +98,36 @@ pub async fn script(
     ];
     Ok((headers, script))
 }
+
+/// Whether an agent that is asked now does not get in: a board that was reset a minute ago is not missed by the agents'
+/// own rounds yet. Who is not there, or too busy, says nothing of that.
+async fn is_shut(
+    db: &Database,
+    live: &Live,
+    tenant: TenantId,
+    router: RouterId,
+    now: Timestamp,
+) -> Result<bool, ApiError> {
+    let mut tx = db.begin(tenant).await?;
+    let site = routers::site_of(&mut tx, router).await?;
+    drop(tx);
+    let Some(site) = site else {
+        return Ok(false);
+    };
+    let ask = RouterAsk::System;
+    let question = Question::Router { router, ask };
+    let asked = live.ask(tenant, site, &question, LOOKS, now);
+    Ok(matches!(
+        asked.await,
+        Err(Silence::Failed {
+            failure: AskFailure::Unreachable(_) | AskFailure::Refused(_),
+            ..
+        })
+    ))
+}
+
+/// A router waits for its script meanwhile.
+const LOOKS: Duration = Duration::from_secs(4);
 
 /// What a router says when it is through.
 #[derive(Deserialize, IntoParams)]
