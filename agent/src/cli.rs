@@ -138,6 +138,9 @@ struct Start {
     /// Leave API, SNMP and CoA of the router open to others.
     #[arg(long)]
     no_firewall: bool,
+    /// Another board stands in the place of the one that serves under this name; without this only that one is configured.
+    #[arg(long)]
+    replaced: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -452,6 +455,7 @@ fn wish(asked: Start) -> Wish {
         wan: asked.wan,
         agent: asked.agent,
         firewall: !asked.no_firewall,
+        replaced: asked.replaced,
     }
 }
 

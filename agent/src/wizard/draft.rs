@@ -31,6 +31,9 @@ pub struct Wish {
     pub agent: Option<Ipv4Addr>,
     /// Whether API, SNMP and CoA are closed to all others.
     pub firewall: bool,
+    /// Whether another board stands in the place of the one that serves under this name: no other one is configured.
+    #[serde(default)]
+    pub replaced: bool,
 }
 
 /// How far it is.
@@ -278,6 +281,18 @@ impl Draft {
         self.address = Some(from);
         self.message = format!("A router at {from} took the script, and imports it");
         self.sure = false;
+    }
+
+    /// What is said where another board answers than the one that serves, and nobody said that it stands in its place: it
+    /// may be anybody's who took the script, and the router's secret is not for him.
+    pub(super) fn anothers(&self, serial: &str) -> Option<String> {
+        let known = self.served.as_ref()?.serial.as_ref()?;
+        let is_known = self.wish.replaced || known == serial;
+        (!is_known).then(|| {
+            format!(
+                "another board answers there ({serial}, not {known}): where it stands in the place of the one that serves, take the next command with --replaced"
+            )
+        })
     }
 
     /// It was entered so.

@@ -17,12 +17,17 @@ impl Wizard {
         let id = draft.router;
         self.learn(id).await?;
         let draft = self.find(id).ok_or(Refusal::Over)?;
-        let (mut said, mut silent) = (String::new(), None);
+        let (mut said, mut silent, mut anothers) = (String::new(), None, None);
         for login in draft.logins() {
             self.bring_as(&draft, &login.is)?;
             let router = self.router(id)?;
             match self.parts.apis.system(&router, READ).await {
                 Ok(system) => {
+                    let another = draft.anothers(&system.serial);
+                    if another.is_some() {
+                        anothers = another;
+                        continue;
+                    }
                     if !draft.sure || draft.login().as_ref() != Some(&login.is) {
                         self.change(id, |draft| {
                             draft.entered(&login);
@@ -42,6 +47,9 @@ impl Wizard {
             self.unsure(id).await?;
         }
         self.bring(&draft)?;
+        if let Some(why) = anothers {
+            return Err(Stop::Shut(why));
+        }
         Err(match silent {
             Some(cause) => cause.into(),
             None => Stop::Shut(format!(

@@ -107,6 +107,7 @@ mod tests {
             wan: None,
             agent: None,
             firewall: true,
+            replaced: false,
         };
         let router = RouterId(Uuid::from_u128(7));
         let begun = (

@@ -194,6 +194,7 @@ mod tests {
             wan: None,
             agent: None,
             firewall: true,
+            replaced: false,
         }
     }
 

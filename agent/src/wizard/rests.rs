@@ -76,6 +76,7 @@ mod tests {
             wan: None,
             agent: None,
             firewall: true,
+            replaced: false,
         };
         let at = (Ipv4Addr::new(10, 9, 0, 2), Timestamp::from_secs(1));
         let router = RouterId(Uuid::nil());

@@ -379,6 +379,7 @@ pub(super) fn wish(name: &str) -> Wish {
         wan: None,
         agent: None,
         firewall: true,
+        replaced: false,
     }
 }
 

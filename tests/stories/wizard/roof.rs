@@ -52,13 +52,8 @@ impl Roof {
     /// A box at the end of a line, beside a router that has no uplink yet.
     pub async fn at_the_end_of(line: &Line, world: World, name: &str) -> Result<Roof> {
         let address = line.address.to_string();
-        let mut machine = Machine::new(Release::V7);
-        machine.put_all("/system device-mode", "mode", "advanced");
-        machine.put_all("/system device-mode", "hotspot", "yes");
-        let lan = [("address", "10.9.0.1/24"), ("interface", "ether5")];
-        machine.put("/ip address", &lan);
         let over = |config: &mut Config| config.cloud.address = Some(address);
-        Roof::of(world, name, (Face::Seven, machine), over).await
+        Roof::of(world, name, (Face::Seven, beside_its_box()), over).await
     }
 
     async fn of(
@@ -194,6 +189,16 @@ impl Roof {
         self.router.stop().await;
         self.world.stop().await
     }
+}
+
+/// From the factory, with its box at its last port and nothing else.
+pub fn beside_its_box() -> Machine {
+    let mut machine = Machine::new(Release::V7);
+    machine.put_all("/system device-mode", "mode", "advanced");
+    machine.put_all("/system device-mode", "hotspot", "yes");
+    let lan = [("address", "10.9.0.1/24"), ("interface", "ether5")];
+    machine.put("/ip address", &lan);
+    machine
 }
 
 /// From the factory, with a line to the internet at its first port.

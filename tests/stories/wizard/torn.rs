@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result, ensure};
 use easyisp_agent::doctor;
-use easyisp_agent::wizard::{Begun, Stage};
+use easyisp_agent::wizard::{Begun, Stage, Wish};
 use easyisp_shared::setup::API_USER;
 use easyisp_tests::line::Line;
 use easyisp_tests::world::eventually;
@@ -13,7 +13,8 @@ use serde_json::json;
 use super::alone::{becomes, told};
 use super::anew::{begin_anew, dialled, is_of_one_mind, moved};
 use super::linked::brought_up;
-use super::roof::Roof;
+use super::roof::{Roof, beside_its_box};
+use crate::words::MINUTE;
 
 /// What the cloud has is older than what the box told last: the box keeps its own word, also when its power is cut, until
 /// the cloud has that.
@@ -67,6 +68,47 @@ async fn a_login_that_was_given_since_stays() -> Result<()> {
     })
     .await?;
     roof.entered(&id).await?;
+    roof.close().await
+}
+
+/// Another board takes the script and calls: whoever knows the line could have one. It gets no secret of the router that
+/// serves, until somebody says that it stands in its place.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_board_that_nobody_exchanged_is_given_no_secret() -> Result<()> {
+    let (line, roof) = brought_up("anothers").await?;
+    let machine = roof.router.machine();
+    let secret = machine.first("/radius", "secret").context("a secret")?;
+    roof.router
+        .with_senses(|senses| senses.serial = Some("HEX0000ELSE"));
+    roof.router.configure(|machine| *machine = beside_its_box());
+    roof.router.reboot();
+    let begun = begin_anew(&roof, &moved()).await?;
+    assert_eq!(roof.router.paste(&begun.command).await, Ok(()));
+    let mut last = Vec::new();
+    let stops = eventually("the box gives it up", async || {
+        roof.world.clock.advance(MINUTE / 4);
+        last = told(&roof).await?;
+        Ok(last.iter().find(|one| one.stage == Stage::Failed).cloned())
+    });
+    let failed = stops.await.with_context(|| format!("{last:?}"))?;
+    ensure!(
+        failed.message.contains("HEX0000ELSE, not HEX0000DEMO"),
+        "{failed:?}"
+    );
+    let shown = format!("{:?}", roof.router.machine());
+    ensure!(!shown.contains(&secret), "it has the secret");
+    let known = roof.agent().overview().site.router(begun.router);
+    ensure!(known.is_some(), "the router serves on");
+
+    let replaced = Wish {
+        replaced: true,
+        ..moved()
+    };
+    let begun = begin_anew(&roof, &replaced).await?;
+    assert_eq!(roof.router.paste(&begun.command).await, Ok(()));
+    becomes(&roof, "Tower", Stage::Done).await?;
+    assert_eq!(dialled(&roof), ["ether3"]);
+    drop(line);
     roof.close().await
 }
 

@@ -15,6 +15,8 @@ pub struct Senses {
     pub decidegrees: Option<i32>,
     /// Its supply, tenths of a volt.
     pub decivolts: Option<i32>,
+    /// Its serial number.
+    pub serial: Option<&'static str>,
 }
 
 /// How a port is.
@@ -120,7 +122,8 @@ impl Router {
         let recorded = self.recording();
         let model = recorded.and_then(|recording| recording.text(SYS_DESCR));
         let model = model.unwrap_or_else(|| "RB5009UG+S+".to_owned());
-        let serial = recorded.and_then(|recording| recording.text(SERIAL));
+        let set = self.state().senses.serial.map(str::to_owned);
+        let serial = set.or_else(|| recorded.and_then(|recording| recording.text(SERIAL)));
         (
             model.trim_start_matches("RouterOS ").to_owned(),
             serial.unwrap_or_else(|| "HEX0000DEMO".to_owned()),

@@ -19,6 +19,7 @@ fn wish(port: &str) -> Wish {
         wan: None,
         agent: None,
         firewall: true,
+        replaced: false,
     }
 }
 
