@@ -488,6 +488,7 @@ async fn a_tenant_reads_what_the_platform_did_to_it() -> Result<()> {
     let mut called = BTreeSet::from([
         format!("POST {ADMIN}/collecting/register-c2b"),
         format!("POST {ADMIN}/collecting/stray/{{receipt}}/assign"),
+        format!("POST {ADMIN}/tenants/{{tenant}}/topups"),
     ]);
     for (route, body) in [
         ("POST extend-trial", json!({"days": 1})),

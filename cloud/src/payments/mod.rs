@@ -38,6 +38,7 @@ mod store;
 mod strays;
 mod suspense;
 mod tokens;
+mod top_up_by_hand;
 mod topups;
 mod unasked;
 mod unknown;
@@ -132,6 +133,7 @@ pub fn routes() -> Routes {
         .route(Access::Platform, routes!(settlements::export_all))
         .route(Access::Platform, routes!(settlements::outcome))
         .route(Access::Platform, routes!(unknown::list))
+        .route(Access::Platform, routes!(top_up_by_hand::give))
         .route(Access::Platform, routes!(unknown::outcome))
         .route(Access::Platform, routes!(collecting::get, collecting::set))
         .route(Access::Platform, routes!(register::register_central))

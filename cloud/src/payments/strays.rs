@@ -199,19 +199,24 @@ pub async fn assign(
 fn open(state: State) -> Result<(), ApiError> {
     match state {
         State::Open => Ok(()),
-        State::Assigned => Err(ApiError::conflict(
-            "ASSIGNED",
-            "This payment was given to somebody before; what is wrong there is set right by the provider",
-        )),
+        State::Assigned => Err(assigned()),
         State::Booked => Err(used()),
         State::TopUp => Err(ApiError::conflict(
             "TOP_UP",
-            "This payment came under the account of top-ups; what became of them is in /api/super-admin/topups",
+            "This payment came under the account of top-ups: give it to a provider's wallet, by POST \
+             /api/super-admin/tenants/{tenant}/topups with its receipt",
         )),
     }
 }
 
-fn used() -> ApiError {
+pub(super) fn assigned() -> ApiError {
+    ApiError::conflict(
+        "ASSIGNED",
+        "This payment was given to somebody before; what is wrong there is set right by the provider",
+    )
+}
+
+pub(super) fn used() -> ApiError {
     ApiError::conflict(
         "RECEIPT_USED",
         "This receipt is booked already; one payment counts once",
@@ -220,18 +225,24 @@ fn used() -> ApiError {
 
 fn checked(request: &AssignRequest) -> Result<(i32, String), ApiError> {
     let mut wrong = Wrong::default();
-    let reason = request.reason.trim();
-    if reason.is_empty() || reason.chars().count() > MOST_REASON {
-        wrong.add("reason", "must be 1 to 500 characters");
-    }
+    let reason = reason_of(&request.reason, &mut wrong);
     let number = AccountNumber::parse(&request.account_number);
     if number.is_none() {
         wrong.add("accountNumber", "is no account number");
     }
     match number {
-        Some(number) if wrong.is_empty() => Ok((number.number(), reason.to_owned())),
+        Some(number) if wrong.is_empty() => Ok((number.number(), reason)),
         Some(_) | None => Err(ApiError::fields(
             wrong.none_or(()).err().unwrap_or_default(),
         )),
     }
+}
+
+/// Why a person says so, for the provider's trail.
+pub(super) fn reason_of(typed: &str, wrong: &mut Wrong) -> String {
+    let reason = typed.trim();
+    if reason.is_empty() || reason.chars().count() > MOST_REASON {
+        wrong.add("reason", "must be 1 to 500 characters");
+    }
+    reason.to_owned()
 }

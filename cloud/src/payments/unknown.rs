@@ -43,7 +43,7 @@ pub struct Shown {
     business_name: String,
     id: TopupId,
     amount: Cents,
-    /// On whose phone the prompt was.
+    /// On whose phone the prompt was; empty where there was none.
     phone: String,
     state: State,
     /// For people.
@@ -165,8 +165,8 @@ pub async fn outcome(
             let central = payments.central.as_deref().ok_or_else(|| {
                 PromptError::Platform("[mpesa] shortcode is not set on the server".to_owned())
             })?;
-            let code = (central.env, central.shortcode.as_str());
-            store::claim(&mut tx, id, receipt, code)
+            let code = central.env.code(&central.shortcode);
+            store::claim(&mut tx, id, receipt, &code)
                 .await
                 .map_err(|cause| match violated(&cause) {
                     Some("receipts_pkey" | "receipt_at_shortcode") => ApiError::conflict(

@@ -27,6 +27,17 @@ pub enum Env {
     Sandbox,
 }
 
+impl Env {
+    /// How receipts name a short code of it: equal numbers of both worlds are two.
+    pub(super) fn code(self, shortcode: &str) -> String {
+        let word = match self {
+            Env::Production => "production",
+            Env::Sandbox => "sandbox",
+        };
+        format!("{word} {shortcode}")
+    }
+}
+
 /// The provider behind a gateway.
 #[derive(
     Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, sqlx::Type, ToSchema,

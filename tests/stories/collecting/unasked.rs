@@ -1,6 +1,7 @@
 //! Payers send money to the platform's own short code by themselves: it finds the provider whose customer has the
 //! account number that was typed, and what names nobody waits for a person of the platform.
 
+mod ahead;
 mod doubt;
 mod pulled;
 mod strays;

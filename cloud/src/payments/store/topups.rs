@@ -5,7 +5,6 @@ use easyisp_shared::money::Cents;
 use easyisp_shared::time::Timestamp;
 use sqlx::FromRow;
 
-use super::super::words::Env;
 use crate::db::{DirectoryTx, Tx};
 
 /// How a top-up stands.
@@ -162,23 +161,22 @@ pub(in super::super) enum Said<'a> {
     NotPaid(&'a str),
 }
 
-/// Claims a receipt of the platform's short code for a top-up. One that was claimed before violates `receipts_pkey` or
+/// Claims a receipt of the platform's short code, which `code` is with its environment, for a top-up. One that was claimed before violates `receipts_pkey` or
 /// `receipt_at_shortcode`.
 pub(in super::super) async fn claim(
     tx: &mut Tx,
     id: TopupId,
     receipt: &str,
-    (env, shortcode): (Env, &str),
+    code: &str,
 ) -> sqlx::Result<()> {
     sqlx::query(
         "insert into directory.receipts (provider, receipt, tenant_id, payment_id, shortcode)
-         values ('MPESA', $3, $1, $2, $4 || ' ' || $5)",
+         values ('MPESA', $3, $1, $2, $4)",
     )
     .bind(tx.tenant())
     .bind(id)
     .bind(receipt)
-    .bind(env)
-    .bind(shortcode)
+    .bind(code)
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -206,6 +204,92 @@ pub(in super::super) async fn settle(
     .bind(receipt)
     .bind(message)
     .bind(by)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// What a person says of money that nobody asked for.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct ByHand<'a> {
+    pub(in super::super) amount: Cents,
+    pub(in super::super) receipt: &'a str,
+    pub(in super::super) reason: &'a str,
+    pub(in super::super) by: OperatorId,
+}
+
+/// A prompt of which no receipt is known.
+#[derive(FromRow, Clone, Debug)]
+pub(in super::super) struct Prompted {
+    pub(in super::super) id: TopupId,
+    pub(in super::super) phone: String,
+    pub(in super::super) state: State,
+}
+
+/// Locks the top-ups for as much of which no receipt is known and which may have been paid, asked for between these
+/// times, the oldest first.
+pub(in super::super) async fn without_receipt(
+    tx: &mut Tx,
+    amount: Cents,
+    (from, until): (Timestamp, Timestamp),
+) -> sqlx::Result<Vec<Prompted>> {
+    sqlx::query_as(
+        "select id, phone, state
+           from topups
+          where tenant_id = $1 and amount = $2 and created_at between $3 and $4 and receipt is null and state <> 'FAILED'
+          order by created_at
+          limit 100
+            for update",
+    )
+    .bind(tx.tenant())
+    .bind(amount)
+    .bind(from)
+    .bind(until)
+    .fetch_all(&mut **tx)
+    .await
+}
+
+/// Writes the receipt of one that was credited without.
+pub(in super::super) async fn prove(
+    tx: &mut Tx,
+    id: TopupId,
+    said: &ByHand<'_>,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "update topups set receipt = $3, message = $4, settled_by = $5, settled_at = $6
+          where tenant_id = $1 and id = $2 and state = 'DONE' and receipt is null",
+    )
+    .bind(tx.tenant())
+    .bind(id)
+    .bind(said.receipt)
+    .bind(said.reason)
+    .bind(said.by)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Writes one that nobody asked for, by no phone that is known.
+pub(in super::super) async fn insert_by_hand(
+    tx: &mut Tx,
+    id: TopupId,
+    said: &ByHand<'_>,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "insert into topups (tenant_id, id, amount, phone, operator_id, state, message, created_at, ended_at, receipt,
+                             settled_by, settled_at)
+         values ($1, $2, $3, '', $6, 'DONE', $5, $7, $7, $4, $6, $7)",
+    )
+    .bind(tx.tenant())
+    .bind(id)
+    .bind(said.amount)
+    .bind(said.receipt)
+    .bind(said.reason)
+    .bind(said.by)
     .bind(now)
     .execute(&mut **tx)
     .await?;
