@@ -407,7 +407,6 @@ fn give_away(folder: &Path) -> Result<(), IdentityError> {
 }
 
 /// Of a link, the link itself: what it leads to may be anybody's.
-
 fn like_parent(path: &Path) -> std::io::Result<()> {
     let parent = path
         .parent()

@@ -34,6 +34,7 @@ use crate::sites::{self, Live, Silence};
 
 /// `GET /provision/{token}`: the script that brings a router up, for who has the token of the wizard's command: once,
 /// within half an hour. It ends with a call of `GET /api/wizard/{router}/provision-complete`.
+#[expect(clippy::too_many_arguments, reason = "a handler names what it needs")]
 pub async fn script(
     method: Method,
     ClientAddress(address): ClientAddress,
