@@ -106,10 +106,7 @@ pub(super) async fn is_of_one_mind(roof: &mut Roof, id: &str) -> Result<()> {
             return Ok(Some(()));
         }
         // Where the box did not know it as the cloud's yet it is tried again.
-        if last.elapsed() > Duration::from_millis(500) {
-            last = Instant::now();
-            roof.world.clock.advance(MINUTE + Duration::from_secs(1));
-        }
+        a_minute_passes(roof, &mut last);
         Ok(None)
     })
     .await?;
@@ -117,10 +114,19 @@ pub(super) async fn is_of_one_mind(roof: &mut Roof, id: &str) -> Result<()> {
     let agrees = eventually("nothing differs", async || {
         let path = format!("/nas/{id}/drift");
         (_, drift) = owner.call(reqwest::Method::GET, &path, None).await?;
+        // What began by the first report holds off what the second one brings, which is tried again.
+        a_minute_passes(roof, &mut last);
         Ok((drift["isAsWanted"] == true).then_some(()))
     });
     let agrees = agrees.await;
     agrees.with_context(|| drift.to_string())
+}
+
+fn a_minute_passes(roof: &Roof, last: &mut Instant) {
+    if last.elapsed() > Duration::from_millis(500) {
+        *last = Instant::now();
+        roof.world.clock.advance(MINUTE + Duration::from_secs(1));
+    }
 }
 
 /// Another command for the router.
